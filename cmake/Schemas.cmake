@@ -1,0 +1,12 @@
+# Embeds schemas/*.sql in the binary, so that `deja migrate` needs no files beside it.
+file(GLOB DEJA_SCHEMA_FILES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/schemas/*.sql)
+list(SORT DEJA_SCHEMA_FILES)
+set(entries "")
+foreach(file IN LISTS DEJA_SCHEMA_FILES)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  get_filename_component(name ${file} NAME)
+  file(READ ${file} text)
+  string(APPEND entries "    {\"${name}\", R\"deja_sql(${text})deja_sql\"},\n")
+endforeach()
+set(generated ${CMAKE_CURRENT_BINARY_DIR}/generated/embedded_schemas.inc)
+file(GENERATE OUTPUT ${generated} CONTENT "${entries}")

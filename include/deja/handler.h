@@ -1,0 +1,200 @@
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <deja/idempotency.h>
+#include <deja/record.h>
+#include <deja/transaction.h>
+
+// A handler is any class with
+//   static constexpr auto name = "settle-payment";                             lasting: it is part of every idempotency key
+//   static constexpr auto idempotency = deja::by_header("Idempotency-Key");     what identifies a record's effect
+//   void handle(const deja::Record&, deja::Transaction&);                       or
+//   void handle(std::span<const deja::Record>, deja::BatchTransaction&);        fresh records of one lane, in log order
+// and, optionally,
+//   static constexpr auto fingerprint = deja::by_key(fn);   what two records under one key must agree on (default: the value)
+//   static constexpr auto ordering = deja::by_key(fn);      what must keep its order (default: the record key)
+//
+// A batch handler's span may be any slice down to one record; after a throw it runs again in halves until the failing record
+// stands alone. Handlers run again after a rollback: keep no state in the object that a rollback would have to undo.
+
+namespace deja::detail {
+
+class HandlerInstance {
+ public:
+  virtual ~HandlerInstance() = default;
+  /// One record, or a batch: which one is called is HandlerSpec::batch.
+  virtual void handle(const Record& record, TransactionBackend& backend) = 0;
+  virtual void handle_batch(std::span<const Record> records, TransactionBackend& backend) = 0;
+};
+
+/// A handler with its type erased. Functions are pure and may be called from several threads at once.
+struct HandlerSpec {
+  std::string name;
+  std::string strategy;  // in words: stored, compared at start, shown to operators
+  bool key_free = false;
+  bool batch = false;
+  std::vector<std::string> topics;
+  std::function<std::optional<std::string>(const Record&)> key;
+  std::function<std::optional<std::string>(const Record&)> fingerprint;  // empty: the value
+  std::function<std::optional<std::string>(const Record&)> ordering;     // empty: the record key
+  std::function<std::unique_ptr<HandlerInstance>()> make;                // one per lane worker
+};
+
+template <class H>
+concept HandlesRecord = requires(H& h, const Record& r, Transaction& tx) {
+  { h.handle(r, tx) } -> std::same_as<void>;
+};
+template <class H>
+concept HandlesBatch = requires(H& h, std::span<const Record> rs, BatchTransaction& tx) {
+  { h.handle(rs, tx) } -> std::same_as<void>;
+};
+
+// The template arguments of bool_constant make a name or strategy that is only known at run time fail the concept.
+template <class H>
+concept NamesItself = requires { requires std::bool_constant<(std::string_view(H::name).size() > 0)>::value; };
+
+template <class T>
+constexpr bool known_at_compile_time(T) {
+  return true;
+}
+/// A pointer to member would mean a non-static member: every instance would have its own.
+template <class Pointer>
+inline constexpr bool points_at_strategy = std::is_pointer_v<Pointer> && is_strategy<std::remove_pointer_t<Pointer>>;
+template <class Pointer>
+inline constexpr bool points_at_keyed_strategy = std::is_pointer_v<Pointer> && is_keyed_strategy<std::remove_pointer_t<Pointer>>;
+
+template <class H>
+concept DeclaresStrategy = requires { &H::idempotency; };
+template <class H>
+concept StrategyIsValid = requires {
+  requires points_at_strategy<decltype(&H::idempotency)>;
+  typename std::bool_constant<known_at_compile_time(H::idempotency)>;
+};
+template <class H>
+concept FingerprintIsValid = !requires { &H::fingerprint; } || requires {
+  requires points_at_keyed_strategy<decltype(&H::fingerprint)>;
+  typename std::bool_constant<known_at_compile_time(H::fingerprint)>;
+};
+template <class H>
+concept OrderingIsValid = !requires { &H::ordering; } || requires {
+  requires points_at_keyed_strategy<decltype(&H::ordering)>;
+  typename std::bool_constant<known_at_compile_time(H::ordering)>;
+};
+
+// Plain bools and one chain of branches, so that each mistake is one error with one sentence.
+template <class H>
+constexpr bool is_handler() {
+  constexpr bool named = NamesItself<H>;
+  constexpr bool has_strategy = DeclaresStrategy<H>;
+  constexpr bool strategy_valid = StrategyIsValid<H>;
+  constexpr bool functions_valid = FingerprintIsValid<H> && OrderingIsValid<H>;
+  constexpr bool one = HandlesRecord<H>;
+  constexpr bool many = HandlesBatch<H>;
+  if constexpr (!named) {
+    static_assert(named, "deja: the handler needs a lasting name: static constexpr auto name = \"settle-payment\";");
+  } else if constexpr (!has_strategy) {
+    static_assert(has_strategy, "deja: the handler needs an idempotency strategy: static constexpr auto idempotency = deja::by_header(\"Idempotency-Key\");");
+  } else if constexpr (!strategy_valid) {
+    static_assert(strategy_valid, "deja: idempotency must be static constexpr and one of by_header, by_key, by_payload, first_of, by_offset");
+  } else if constexpr (!functions_valid) {
+    static_assert(functions_valid, "deja: fingerprint and ordering must be static constexpr deja::by_key(fn)");
+  } else if constexpr (one && many) {
+    static_assert(!(one && many), "deja: the handler has both shapes of handle: keep the one for a record or the one for a batch");
+  } else if constexpr (!one && !many) {
+    static_assert(one || many, "deja: the handler needs void handle(const deja::Record&, deja::Transaction&) or void handle(std::span<const deja::Record>, deja::BatchTransaction&)");
+  }
+  return named && strategy_valid && functions_valid && one != many;
+}
+
+template <class H>
+class HandlerHolder final : public HandlerInstance {
+ public:
+  explicit HandlerHolder(std::unique_ptr<H> handler) : handler_(std::move(handler)) {}
+  void handle(const Record& record, TransactionBackend& backend) override {
+    if constexpr (HandlesRecord<H>) {
+      Transaction tx(backend, record);
+      handler_->handle(record, tx);
+    }
+  }
+  void handle_batch(std::span<const Record> records, TransactionBackend& backend) override {
+    if constexpr (HandlesBatch<H>) {
+      BatchTransaction tx(backend);
+      handler_->handle(records, tx);
+    }
+  }
+
+ private:
+  std::unique_ptr<H> handler_;
+};
+
+template <class H>
+HandlerSpec describe_handler(std::vector<std::string> topics) {
+  HandlerSpec spec;
+  spec.name = std::string(std::string_view(H::name));
+  spec.strategy = H::idempotency.describe();
+  spec.key_free = std::remove_cvref_t<decltype(H::idempotency)>::key_free;
+  spec.batch = HandlesBatch<H>;
+  spec.topics = std::move(topics);
+  spec.key = [](const Record& record) { return H::idempotency.extract(record); };
+  if constexpr (requires { H::fingerprint; })
+    spec.fingerprint = [](const Record& record) { return H::fingerprint.extract(record); };
+  if constexpr (requires { H::ordering; })
+    spec.ordering = [](const Record& record) { return H::ordering.extract(record); };
+  return spec;
+}
+
+/// One copy of the arguments makes one handler per lane worker.
+template <class H, class... Args>
+HandlerSpec make_spec(std::vector<std::string> topics, Args&&... arguments) {
+  if constexpr (is_handler<H>()) {
+    constexpr bool copyable = (std::is_constructible_v<std::decay_t<Args>, Args&&> && ...);
+    constexpr bool fits = copyable && std::is_constructible_v<H, const std::decay_t<Args>&...>;
+    static_assert(fits, "deja: no handler can be made from copies of these arguments: give what its constructor takes, or use handle_with");
+    if constexpr (fits) {
+      HandlerSpec spec = describe_handler<H>(std::move(topics));
+      auto shared = std::make_shared<const std::tuple<std::decay_t<Args>...>>(std::forward<Args>(arguments)...);
+      spec.make = [shared] {
+        return std::apply([](const auto&... each) -> std::unique_ptr<HandlerInstance> {
+          return std::make_unique<HandlerHolder<H>>(std::make_unique<H>(each...));
+        }, *shared);
+      };
+      return spec;
+    }
+  }
+  return {};  // not reached: an error was given
+}
+
+/// `factory()` returns an H or a std::unique_ptr<H>; called once per lane worker, from one thread.
+template <class H, class Factory>
+HandlerSpec make_spec_with(std::vector<std::string> topics, Factory factory) {
+  if constexpr (is_handler<H>()) {
+    constexpr bool makes_pointer = std::is_invocable_r_v<std::unique_ptr<H>, Factory&>;
+    constexpr bool makes_handler = requires(Factory& make) { { make() } -> std::same_as<H>; };
+    static_assert(makes_pointer || makes_handler, "deja: the factory of handle_with returns the handler or a std::unique_ptr of it");
+    if constexpr (makes_pointer || makes_handler) {
+      HandlerSpec spec = describe_handler<H>(std::move(topics));
+      auto shared = std::make_shared<Factory>(std::move(factory));
+      spec.make = [shared]() -> std::unique_ptr<HandlerInstance> {
+        if constexpr (makes_pointer)
+          return std::make_unique<HandlerHolder<H>>((*shared)());
+        else
+          return std::make_unique<HandlerHolder<H>>(std::unique_ptr<H>(new H((*shared)())));  // built in place: H need not move
+      };
+      return spec;
+    }
+  }
+  return {};  // not reached: an error was given
+}
+
+}  // namespace deja::detail

@@ -1,0 +1,99 @@
+#include <deja/application.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+
+#include <deja/version.h>
+
+#include "application/runtime_impl.h"
+#include "application/signals.h"
+
+namespace deja {
+
+struct Application::Impl {
+  Signals signals;
+  std::unique_ptr<Runtime> runtime;
+  std::string init_sql;
+  bool init = false, audit = false;
+};
+
+namespace {
+// The last line on stderr names the cause.
+int ended(const std::string& name, const Stop& stop) {
+  if (stop.exit_code() != exit_code::clean) std::fprintf(stderr, "%s: %s\n", name.c_str(), stop.what());
+  return stop.exit_code();
+}
+
+[[noreturn]] void leave(int code) {
+  std::fflush(nullptr);
+  std::exit(code);
+}
+}  // namespace
+
+Application::Application(std::string name, int argc, char** argv) : impl_(std::make_unique<Impl>()) {
+  CLI::App cli{name + ": handles Kafka records with effects exactly once (deja)"};
+  cli.allow_extras(false);
+  Options options{.name = name};
+  bool show_version = false;
+  cli.add_option("--config", options.file, "configuration file (TOML); default: $DEJA_CONFIG, then ./deja.toml")->type_name("FILE");
+  cli.add_option("--set", options.set, "a setting, stronger than the file; may be repeated")->type_name("KEY=VALUE")->allow_extra_args(false)->take_all();
+  cli.add_flag("--init", impl_->init, "create the program's own tables, then end");
+  cli.add_flag("--audit", impl_->audit, "re-read the log and prove one disposition for every record (not in this version)");
+  cli.add_flag("--version", show_version, "print the version of deja, then end");
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::cout << cli.help();
+    leave(exit_code::clean);
+  } catch (const CLI::ParseError& e) {
+    std::fprintf(stderr, "%s: %s (see --help)\n", name.c_str(), e.what());
+    leave(exit_code::usage);
+  }
+  if (show_version) {
+    std::cout << name << " (deja " << version() << ")\n";
+    leave(exit_code::clean);
+  }
+  if (impl_->audit) {
+    std::fprintf(stderr, "%s: --audit is not part of this version\n", name.c_str());
+    leave(exit_code::usage);
+  }
+  name_ = std::move(name);
+  try {
+    impl_->runtime = std::unique_ptr<Runtime>(new Runtime(options, name_));
+  } catch (const Stop& stop) {
+    leave(ended(name_, stop));
+  }
+}
+
+Application::~Application() = default;
+
+Application& Application::init(std::string_view sql) {
+  impl_->init_sql += sql;
+  impl_->init_sql += "\n";
+  return *this;
+}
+
+void Application::add(detail::HandlerSpec spec) { impl_->runtime->add(std::move(spec)); }
+const Settings& Application::settings() const { return impl_->runtime->settings(); }
+
+int Application::run() {
+  auto& runtime = *impl_->runtime;
+  try {
+    if (impl_->init) {
+      if (!impl_->init_sql.empty()) runtime.run_sql(impl_->init_sql);
+      return exit_code::clean;
+    }
+    impl_->signals.on_stop([&runtime] { runtime.request_stop(); });
+    runtime.start();
+    if (!runtime.wait()) runtime.impl_->log().warn("drain.timeout.ms cut the drain short; what was not committed will be read again");
+    return exit_code::clean;
+  } catch (const Stop& stop) {
+    return ended(name_, stop);
+  } catch (const std::exception& e) {
+    return ended(name_, Stop(exit_code::defect, std::string("a defect: ") + e.what()));
+  }
+}
+
+}  // namespace deja

@@ -1,0 +1,130 @@
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/context.h"
+#include "cli/payload.h"
+#include "core/base64.h"
+#include "core/header_json.h"
+#include "core/utf8.h"
+#include "postgres/admin.h"
+#include "postgres/migrations.h"
+
+namespace deja::cli {
+namespace {
+
+constexpr Field fields[] = {
+    {"id", FieldType::number}, {"group"}, {"handler"}, {"topic"}, {"partition", FieldType::number}, {"offset", FieldType::number},
+    {"record_key", FieldType::bytes}, {"idempotency_key", FieldType::bytes}, {"cause"}, {"stage"}, {"error"}, {"fingerprint"}, {"build"},
+    {"attempts", FieldType::number}, {"size", FieldType::number}, {"first_failed_at", FieldType::time}, {"dead_at", FieldType::time}, {"status"},
+    {"replays", FieldType::number}, {"action_id", FieldType::number}};
+
+Row to_row(const postgres::DeadLetterRow& d) {
+  return {d.id, d.group, d.handler, d.topic, d.partition, d.offset, cell_of(d.record_key), cell_of(d.idempotency_key), d.cause, d.stage, d.error,
+          d.fingerprint, d.build, d.attempts, d.size, d.first_failed_at, d.dead_at, d.status, d.replays, cell_of(d.action_id)};
+}
+
+int list(const Context& context) {
+  Output output(context.list, fields);
+  const auto config = context.load();
+  const auto connection = open_postgres(config, "dlq list");
+  const auto& schema = config.text("postgres.schema");
+  postgres::check_schema(*connection, schema);
+  postgres::Admin(*connection, schema, context.group(config)).dead_letters([&](const auto& row) { return output.row(to_row(row)); });
+  output.finish();
+  return exit_code::clean;
+}
+
+struct ShowOptions {
+  std::int64_t id = 0;
+  std::string form;
+  bool redacted = false;
+};
+
+nlohmann::ordered_json json_bytes(const std::optional<std::string>& bytes) {
+  if (!bytes) return nullptr;
+  if (core::is_utf8(*bytes)) return *bytes;
+  return {{"base64", core::base64(*bytes)}};
+}
+
+void redact(postgres::DeadLetter& letter) {
+  constexpr auto hidden = "(redacted)";
+  if (letter.row.record_key) letter.row.record_key = hidden;
+  if (letter.row.idempotency_key) letter.row.idempotency_key = hidden;
+  if (letter.value) letter.value = hidden;
+  letter.row.error = hidden;  // it may quote the payload
+  auto headers = core::parse_headers_json(letter.headers);
+  for (auto& header : headers) {
+    if (header.value.has_value()) header.value = hidden;
+  }
+  letter.headers = core::headers_json(headers);
+}
+
+void show_json(const postgres::DeadLetter& letter) {
+  auto json = nlohmann::ordered_json::parse(json_line(to_row(letter.row), fields));
+  json["value"] = json_bytes(letter.value);
+  json["headers"] = nlohmann::ordered_json::parse(letter.headers);
+  json["record_at"] = letter.record_at;
+  json["first_seen"] = letter.first_seen;
+  json["conflict_topic"] = letter.conflict_topic ? nlohmann::ordered_json(*letter.conflict_topic) : nullptr;
+  json["conflict_partition"] = letter.conflict_partition ? nlohmann::ordered_json(*letter.conflict_partition) : nullptr;
+  json["conflict_offset"] = letter.conflict_offset ? nlohmann::ordered_json(*letter.conflict_offset) : nullptr;
+  print(json.dump() + "\n");
+}
+
+void show_text(const postgres::DeadLetter& letter, const std::string& form) {
+  const auto payload = shown(letter.value, form, ::isatty(STDOUT_FILENO) == 1);
+  const auto line = [](std::string_view name, const std::string& value) { print(std::string(name) + std::string(18 - std::min<std::size_t>(17, name.size()), ' ') + value + "\n"); };
+  const auto row = to_row(letter.row);
+  for (std::size_t i = 0; i < row.size(); ++i) line(fields[i].name, plain(row[i], fields[i].type));
+  line("record_at", letter.record_at);
+  line("first_seen", letter.first_seen);
+  if (letter.conflict_offset) {
+    line("conflict_with", letter.conflict_topic.value_or("?") + "/" + std::to_string(letter.conflict_partition.value_or(-1)) + " offset " +
+                              std::to_string(*letter.conflict_offset));
+  }
+  for (const auto& header : core::parse_headers_json(letter.headers)) {
+    const auto value = header.value.has_value() ? std::optional<std::string>(header.value.view()) : std::nullopt;
+    line("header", plain(Cell(header.name), FieldType::text) + ": " + plain(cell_of(value), FieldType::bytes));
+  }
+  print("\n" + payload + "\n");
+}
+
+int show(const Context& context, const ShowOptions& options) {
+  const auto config = context.load();
+  const auto connection = open_postgres(config, "dlq show");
+  const auto& schema = config.text("postgres.schema");
+  postgres::check_schema(*connection, schema);
+  auto letter = postgres::Admin(*connection, schema, "").dead_letter(options.id);
+  if (!letter) throw Stop(exit_code::wrong_data, "there is no dead letter " + std::to_string(options.id));
+  if (options.redacted) redact(*letter);
+  if (context.list.format == Format::json) {
+    show_json(*letter);
+  } else {
+    show_text(*letter, options.redacted ? "" : options.form);
+  }
+  flush();
+  return exit_code::clean;
+}
+
+}  // namespace
+
+void add_dlq(CLI::App& app, Context& context) {
+  auto* dlq = app.add_subcommand("dlq", "Dead letters: records that could not be handled");
+  dlq->require_subcommand(1);
+
+  auto* list_command = dlq->add_subcommand("list", "Lists dead letters, oldest first");
+  add_group_option(*list_command, context);
+  add_list_options(*list_command, context, fields);
+  list_command->callback([&context] { context.run = [&context] { return list(context); }; });
+
+  auto options = std::make_shared<ShowOptions>();
+  auto* show_command = dlq->add_subcommand("show", "Shows one dead letter with its record");
+  show_command->add_option("ID", options->id, "The dead letter's id")->required();
+  show_command->add_option("--as", options->form, "Form of the value in the table output")->check(CLI::IsMember({"text", "json", "hex", "base64"}));
+  show_command->add_flag("--redacted", options->redacted, "Hide keys, value, header values and the error");
+  add_output_option(*show_command, context);
+  show_command->callback([&context, options] { context.run = [&context, options] { return show(context, *options); }; });
+}
+
+}  // namespace deja::cli

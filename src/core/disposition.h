@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace deja::core {
+
+/// How a consumed record ended. The words are public: metrics, SQL, CLI and docs use them.
+enum class Disposition { processed, duplicate, conflict, dead };
+
+constexpr std::string_view word(Disposition disposition) {
+  switch (disposition) {
+    case Disposition::processed: return "processed";
+    case Disposition::duplicate: return "duplicate";
+    case Disposition::conflict: return "conflict";
+    case Disposition::dead: return "dead";
+  }
+  return "";
+}
+
+namespace cause {
+inline constexpr std::string_view rejected = "rejected";        // the handler threw Reject
+inline constexpr std::string_view exhausted = "exhausted";      // no attempt is left: the handler threw anything else
+inline constexpr std::string_view undecodable = "undecodable";  // the key function threw
+inline constexpr std::string_view key_missing = "key_missing";
+inline constexpr std::string_view conflict = "conflict";
+inline constexpr std::string_view producer = "producer";      // of duplicates: a known key at another offset
+inline constexpr std::string_view redelivery = "redelivery";  // of duplicates: the same offset again
+}  // namespace cause
+
+}  // namespace deja::core

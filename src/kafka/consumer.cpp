@@ -1,0 +1,310 @@
+#include "kafka/consumer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include <deja/errors.h>
+
+#include "kafka/client.h"
+
+namespace deja::kafka {
+
+namespace {
+
+ListPointer make_list(const Partitions& partitions, std::int64_t offset) {
+  ListPointer list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
+  for (const auto& p : partitions) rd_kafka_topic_partition_list_add(list.get(), p.topic.c_str(), p.number)->offset = offset;
+  return list;
+}
+
+Partitions from_list(const rd_kafka_topic_partition_list_t* list) {
+  Partitions partitions;
+  for (int i = 0; i < list->cnt; ++i) partitions.push_back({list->elems[i].topic, list->elems[i].partition});
+  return partitions;
+}
+
+core::SourceRecord to_record(MessagePointer message) {
+  core::SourceRecord record;
+  const auto* m = message.get();
+  const auto view = [](const void* bytes, std::size_t size) {
+    return bytes ? std::optional<std::string_view>({static_cast<const char*>(bytes), size}) : std::nullopt;
+  };
+  record.view.topic = rd_kafka_topic_name(m->rkt);
+  record.view.partition = m->partition;
+  record.view.offset = m->offset;
+  record.view.key = view(m->key, m->key_len);
+  record.view.value = view(m->payload, m->len);
+  record.view.timestamp_ms = rd_kafka_message_timestamp(m, nullptr);
+  record.size = m->key_len + m->len + 256;
+  rd_kafka_headers_t* headers = nullptr;
+  if (rd_kafka_message_headers(m, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    const char* name = nullptr;
+    const void* value = nullptr;
+    std::size_t size = 0;
+    record.headers.reserve(rd_kafka_header_cnt(headers));
+    for (std::size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
+      record.headers.push_back({name, view(value, size)});
+      record.size += std::strlen(name) + size + sizeof(Header);
+    }
+  }
+  record.view.headers = record.headers;
+#if RD_KAFKA_VERSION >= 0x020100ff
+  record.leader_epoch = rd_kafka_message_leader_epoch(m);
+#endif
+  record.owner = std::shared_ptr<const void>(message.release(), [](const void* p) {
+    rd_kafka_message_destroy(const_cast<rd_kafka_message_t*>(static_cast<const rd_kafka_message_t*>(p)));
+  });
+  return record;
+}
+
+// What deja owns: the resume offset is the database's, and a missing offset must never be replaced silently.
+void own_settings(rd_kafka_conf_t* conf, const std::string& group_id, const std::string& client_id) {
+  const std::pair<const char*, std::string> owned[] = {
+      {"group.id", group_id}, {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"},
+      {"enable.partition.eof", "false"}};
+  char error[512];
+  for (const auto& [key, value] : owned)
+    if (rd_kafka_conf_set(conf, key, value.c_str(), error, sizeof error) != RD_KAFKA_CONF_OK)
+      throw Stop(exit_code::configuration, std::string(key) + ": " + error);
+  (void)client_id;
+}
+
+// Defaults that a user's kafka.* may override.
+Settings with_defaults(const Settings& given, const std::string& client_id) {
+  Settings all = {{"client.id", client_id},        {"queued.min.messages", "5000"},      {"queued.max.messages.kbytes", "16384"},
+                  {"fetch.wait.max.ms", "100"},    {"socket.keepalive.enable", "true"},  {"reconnect.backoff.max.ms", "2000"},
+                  {"partition.assignment.strategy", "range"}, {"isolation.level", "read_committed"}};
+  if (rd_kafka_version() >= 0x02020000) all.emplace_back("fetch.queue.backoff.ms", "20");  // not known to older ones
+  all.insert(all.end(), given.begin(), given.end());
+  return all;
+}
+
+}  // namespace
+
+class Consumer::Impl {
+ public:
+  Impl(const Settings& settings, const std::string& group_id, const std::string& client_id, GroupListener& listener, core::Log& log)
+      : listener_(listener), log_(log) {
+    auto conf = make_conf(with_defaults(settings, client_id));
+    own_settings(conf.get(), group_id, client_id);
+    rd_kafka_conf_set_opaque(conf.get(), this);
+    rd_kafka_conf_set_rebalance_cb(conf.get(), &Impl::on_rebalance);
+    rd_kafka_conf_set_error_cb(conf.get(), &Impl::on_error);
+    rd_kafka_conf_set_log_cb(conf.get(), &Impl::on_log);
+    rd_kafka_conf_set_offset_commit_cb(conf.get(), &Impl::on_commit);
+    client_ = make_client(RD_KAFKA_CONSUMER, std::move(conf));
+    rd_kafka_poll_set_consumer(client_.get());
+  }
+  ~Impl() { close(); }
+
+  rd_kafka_t* client() const { return client_.get(); }
+
+  void subscribe(const std::vector<std::string>& topics) {
+    ListPointer list(rd_kafka_topic_partition_list_new(static_cast<int>(topics.size())));
+    for (const auto& topic : topics) rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
+    if (const auto error = rd_kafka_subscribe(client(), list.get()))
+      throw Stop(exit_code::configuration, std::string("cannot subscribe: ") + rd_kafka_err2str(error));
+  }
+
+  Polled poll(std::chrono::milliseconds timeout) {
+    MessagePointer message(rd_kafka_consumer_poll(client(), static_cast<int>(timeout.count())));
+    if (!message) return {};
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) return to_record(std::move(message));
+    const char* reason = rd_kafka_message_errstr(message.get());
+    std::string text = rd_kafka_err2name(message->err);
+    if (reason) text += std::string(": ") + reason;
+    if (!message->rkt) {
+      listener_.group_error(text, false);
+      return {};
+    }
+    Partition partition{rd_kafka_topic_name(message->rkt), message->partition};
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
+      return OffsetLost{std::move(partition), std::move(text)};
+    return PartitionError{std::move(partition), std::move(text)};
+  }
+
+  bool start(const Partition& partition, std::int64_t offset) {
+    const auto list = make_list({partition}, offset);
+    const ErrorPointer error(rd_kafka_seek_partitions(client(), list.get(), 5000));
+    if (error || list->elems[0].err) {
+      log_.warn("cannot seek", {{"topic", partition.topic}, {"partition", std::int64_t{partition.number}}, {"offset", offset},
+                                {"error", std::string(error ? rd_kafka_error_string(error.get()) : rd_kafka_err2str(list->elems[0].err))}});
+      return false;
+    }
+    resume(partition);
+    return true;
+  }
+
+  void pause(const Partition& partition) { rd_kafka_pause_partitions(client(), make_list({partition}, RD_KAFKA_OFFSET_INVALID).get()); }
+  void resume(const Partition& partition) { rd_kafka_resume_partitions(client(), make_list({partition}, RD_KAFKA_OFFSET_INVALID).get()); }
+
+  void give_up(const Partitions& partitions) {
+    if (cooperative()) {
+      const auto list = make_list(partitions, RD_KAFKA_OFFSET_INVALID);
+      const ErrorPointer error(rd_kafka_incremental_unassign(client(), list.get()));
+      if (error) log_.warn("cannot unassign", {{"error", std::string(rd_kafka_error_string(error.get()))}});
+    } else {
+      rd_kafka_assign(client(), nullptr);
+    }
+  }
+
+  void commit(const std::vector<CommittedOffset>& offsets, bool wait) {
+    ListPointer list(rd_kafka_topic_partition_list_new(static_cast<int>(offsets.size())));
+    for (const auto& o : offsets) {
+      auto* element = rd_kafka_topic_partition_list_add(list.get(), o.partition.topic.c_str(), o.partition.number);
+      element->offset = o.offset;
+      element->metadata = rd_kafka_mem_malloc(client(), o.metadata.size());  // freed with the list
+      element->metadata_size = o.metadata.size();
+      std::memcpy(element->metadata, o.metadata.data(), o.metadata.size());
+    }
+    if (const auto error = rd_kafka_commit(client(), list.get(), wait ? 0 : 1)) commit_failed(error);
+  }
+
+  void close() {
+    if (!client_ || closed_) return;
+    closed_ = true;
+    rd_kafka_consumer_close(client());
+  }
+
+  std::atomic<std::int64_t> commit_errors{0};
+
+ private:
+  bool cooperative() const {
+    const char* protocol = rd_kafka_rebalance_protocol(client());
+    return protocol && std::strcmp(protocol, "COOPERATIVE") == 0;
+  }
+
+  void commit_failed(rd_kafka_resp_err_t error) {
+    ++commit_errors;
+    log_.warn("committing offsets to Kafka failed; processing goes on, lag tools show old numbers",
+              {{"error", std::string(rd_kafka_err2str(error))}});
+  }
+
+  // librdkafka is C: nothing may be thrown across it.
+  template <class F>
+  void guarded(F&& f) noexcept {
+    try {
+      f();
+    } catch (const std::exception& e) {
+      log_.error("a defect in a Kafka callback", {{"error", std::string(e.what())}});
+    }
+  }
+
+  static void on_rebalance(rd_kafka_t*, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* list, void* opaque) {
+    auto& self = *static_cast<Impl*>(opaque);
+    self.guarded([&] { self.rebalance(error, list); });
+  }
+
+  void rebalance(rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* list) {
+    const auto partitions = from_list(list);
+    if (error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+      // Where to start is the database's to say, which must not be waited for here: assigned, but standing still.
+      for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = 0;
+      if (cooperative()) {
+        const ErrorPointer failure(rd_kafka_incremental_assign(client(), list));
+        if (failure) log_.warn("cannot assign", {{"error", std::string(rd_kafka_error_string(failure.get()))}});
+      } else {
+        rd_kafka_assign(client(), list);
+      }
+      if (list->cnt > 0) rd_kafka_pause_partitions(client(), list);
+      listener_.assigned(partitions);
+    } else if (error == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+      listener_.revoked(partitions, rd_kafka_assignment_lost(client()) != 0);
+      if (closed_) give_up(partitions);
+    } else {
+      listener_.group_error(rd_kafka_err2str(error), false);
+      rd_kafka_assign(client(), nullptr);
+    }
+  }
+
+  static void on_error(rd_kafka_t* client, int error, const char* reason, void* opaque) {
+    auto& self = *static_cast<Impl*>(opaque);
+    self.guarded([&] {
+      char fatal[512];
+      if (error == RD_KAFKA_RESP_ERR__FATAL) {
+        const auto original = rd_kafka_fatal_error(client, fatal, sizeof fatal);
+        self.listener_.group_error(std::string(rd_kafka_err2name(original)) + ": " + fatal, true);
+      } else {
+        self.listener_.group_error(std::string(rd_kafka_err2name(static_cast<rd_kafka_resp_err_t>(error))) + ": " + reason, false);
+      }
+    });
+  }
+
+  static void on_log(const rd_kafka_t* client, int level, const char* facility, const char* text) {
+    auto& self = *static_cast<Impl*>(rd_kafka_opaque(client));
+    self.guarded([&] {
+      if (level <= 4) self.log_.debug("librdkafka", {{"facility", std::string(facility)}, {"text", std::string(text)}});
+    });
+  }
+
+  static void on_commit(rd_kafka_t*, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t*, void* opaque) {
+    auto& self = *static_cast<Impl*>(opaque);
+    self.guarded([&] {
+      if (error != RD_KAFKA_RESP_ERR_NO_ERROR && error != RD_KAFKA_RESP_ERR__NO_OFFSET) self.commit_failed(error);
+    });
+  }
+
+  GroupListener& listener_;
+  core::Log& log_;
+  bool closed_ = false;
+  ClientPointer client_;
+};
+
+Consumer::Consumer(const Settings& settings, const std::string& group_id, const std::string& client_id, GroupListener& listener,
+                   core::Log& log)
+    : impl_(std::make_unique<Impl>(settings, group_id, client_id, listener, log)) {}
+Consumer::~Consumer() = default;
+
+void Consumer::subscribe(const std::vector<std::string>& topics) { impl_->subscribe(topics); }
+Polled Consumer::poll(std::chrono::milliseconds timeout) { return impl_->poll(timeout); }
+bool Consumer::start(const Partition& partition, std::int64_t offset) { return impl_->start(partition, offset); }
+void Consumer::pause(const Partition& partition) { impl_->pause(partition); }
+void Consumer::resume(const Partition& partition) { impl_->resume(partition); }
+void Consumer::give_up(const Partitions& partitions) { impl_->give_up(partitions); }
+void Consumer::commit(const std::vector<CommittedOffset>& offsets, bool wait) { impl_->commit(offsets, wait); }
+void Consumer::close() { impl_->close(); }
+std::int64_t Consumer::take_commit_errors() { return impl_->commit_errors.exchange(0); }
+
+Watermarks Consumer::cached_watermarks(const Partition& partition) const {
+  Watermarks w;
+  if (rd_kafka_get_watermark_offsets(impl_->client(), partition.topic.c_str(), partition.number, &w.low, &w.high)) return {};
+  if (w.low < 0) w.low = -1;
+  if (w.high < 0) w.high = -1;
+  return w;
+}
+
+std::optional<std::int64_t> Consumer::committed(const Partition& partition, std::chrono::milliseconds timeout) const {
+  const auto list = make_list({partition}, RD_KAFKA_OFFSET_INVALID);
+  if (rd_kafka_committed(impl_->client(), list.get(), static_cast<int>(timeout.count())) || list->elems[0].err) return std::nullopt;
+  return std::max<std::int64_t>(list->elems[0].offset, -1);
+}
+
+std::optional<Watermarks> Consumer::watermarks(const Partition& partition, std::chrono::milliseconds timeout) const {
+  Watermarks w;
+  if (rd_kafka_query_watermark_offsets(impl_->client(), partition.topic.c_str(), partition.number, &w.low, &w.high,
+                                       static_cast<int>(timeout.count())))
+    return std::nullopt;
+  return w;
+}
+
+std::optional<int> Consumer::partition_count(const std::string& topic, std::chrono::milliseconds timeout) const {
+  const std::unique_ptr<rd_kafka_topic_t, Destroy> handle(rd_kafka_topic_new(impl_->client(), topic.c_str(), nullptr));
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (!handle || rd_kafka_metadata(impl_->client(), 0, handle.get(), &metadata, static_cast<int>(timeout.count()))) return std::nullopt;
+  const MetadataPointer owned(metadata);
+  if (metadata->topic_cnt != 1) return std::nullopt;
+  const auto& found = metadata->topics[0];
+  if (found.err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || found.err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) return 0;
+  if (found.err) return std::nullopt;
+  return found.partition_cnt;
+}
+
+bool Consumer::reachable(std::chrono::milliseconds timeout) const {
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (rd_kafka_metadata(impl_->client(), 0, nullptr, &metadata, static_cast<int>(timeout.count()))) return false;
+  rd_kafka_metadata_destroy(metadata);
+  return true;
+}
+
+}  // namespace deja::kafka

@@ -1,0 +1,165 @@
+#include "postgres/admin.h"
+
+#include <nlohmann/json.hpp>
+
+#include "postgres/columns.h"
+#include "postgres/explain.h"
+
+namespace deja::postgres {
+namespace {
+
+// A time as the outer surface shows it; null stays null.
+std::string utc(const std::string& expression) {
+  return "to_char(" + expression + R"( at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))";
+}
+
+const std::string in_group = " ($1::text is null or group_id = $1) ";
+
+}  // namespace
+
+Admin::Admin(Connection& connection, std::string schema, std::string group)
+    : connection_(connection), schema_(std::move(schema)), group_(group.empty() ? std::nullopt : std::optional(std::move(group))) {}
+
+pqxx::result Admin::ask(std::string_view sql, std::vector<std::optional<std::string>> arguments) {
+  return explained(connection_, [&] { return connection_.exec_params(with_schema(sql, schema_), arguments); });
+}
+
+std::vector<HandlerRow> Admin::handlers() {
+  const auto result = ask("select group_id, handler, array_to_json(topics), strategy, build, count(*), " + utc("max(last_seen)") +
+                              " from {schema}.handlers where" + in_group + "group by group_id, handler, topics, strategy, build order by 1, 2, 7 desc",
+                          {group_});
+  std::vector<HandlerRow> rows;
+  for (const auto& found : result) {
+    Columns c(found);
+    HandlerRow row;
+    row.group = c.text();
+    row.handler = c.text();
+    row.topics = nlohmann::json::parse(c.text()).get<std::vector<std::string>>();
+    row.strategy = c.text();
+    row.build = c.text();
+    row.instances = c.number();
+    row.last_seen = c.text();
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<LaneRow> Admin::lanes() {
+  const auto result = ask("select group_id, topic, partition, lane, instance, owner_epoch, next_offset, published_seq, next_event_seq, " +
+                              utc("last_commit_at") + " from {schema}.lanes where" + in_group + "order by 1, 2, 3, 4",
+                          {group_});
+  std::vector<LaneRow> rows;
+  for (const auto& found : result) {
+    Columns c(found);
+    LaneRow row;
+    row.group = c.text();
+    row.topic = c.text();
+    row.partition = c.number();
+    row.lane = c.number();
+    row.instance = c.maybe_text();
+    row.owner_epoch = c.number();
+    row.next_offset = c.number();
+    row.published_seq = c.number();
+    row.next_event_seq = c.number();
+    row.last_commit_at = c.maybe_text();
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<OutboxRow> Admin::outbox() {
+  // Numbers have no gaps, so what is unpublished is a subtraction, and its oldest event is the next number.
+  const auto result = ask("select l.group_id, l.topic, l.partition, l.lane, l.next_event_seq - 1 - l.published_seq, "
+                          "(select extract(epoch from clock_timestamp() - o.at)::float8 from {schema}.outbox o where o.lane = l.id and "
+                          "o.seq = l.published_seq + 1 and l.next_event_seq > l.published_seq + 1 limit 1) from {schema}.lanes l where" +
+                              in_group + "order by 1, 2, 3, 4",
+                          {group_});
+  std::vector<OutboxRow> rows;
+  for (const auto& found : result) {
+    Columns c(found);
+    OutboxRow row;
+    row.group = c.text();
+    row.topic = c.text();
+    row.partition = c.number();
+    row.lane = c.number();
+    row.unpublished = c.number();
+    row.oldest_age = c.maybe_real();
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+namespace {
+
+const std::string dead_letter_columns =
+    "d.id, d.group_id, d.handler, d.topic, d.partition, d.\"offset\", d.record_key, d.idempotency_key, d.cause, d.stage, d.error, d.fingerprint, "
+    "d.build, d.attempts, d.size, " +
+    utc("d.first_failed_at") + ", " + utc("d.dead_at") + ", d.status, d.replays, d.action_id";
+
+template <class PqxxRow>
+DeadLetterRow dead_letter_row(Columns<PqxxRow>& c) {
+  DeadLetterRow row;
+  row.id = c.number();
+  row.group = c.text();
+  row.handler = c.text();
+  row.topic = c.text();
+  row.partition = c.number();
+  row.offset = c.number();
+  row.record_key = c.maybe_bytes();
+  row.idempotency_key = c.maybe_bytes();
+  row.cause = c.text();
+  row.stage = c.text();
+  row.error = c.text();
+  row.fingerprint = c.text();
+  row.build = c.text();
+  row.attempts = c.number();
+  row.size = c.number();
+  row.first_failed_at = c.text();
+  row.dead_at = c.text();
+  row.status = c.text();
+  row.replays = c.number();
+  row.action_id = c.maybe_number();
+  return row;
+}
+
+}  // namespace
+
+void Admin::dead_letters(const std::function<bool(const DeadLetterRow&)>& visit) {
+  constexpr int page = 500;  // a flood of dead letters must not have to fit into memory
+  std::int64_t after = 0;
+  for (;;) {
+    const auto result = ask("select " + dead_letter_columns + " from {schema}.dead_letters d where" + in_group + "and d.id > $2 order by d.id limit " +
+                                std::to_string(page),
+                            {group_, std::to_string(after)});
+    for (const auto& found : result) {
+      Columns c(found);
+      const auto row = dead_letter_row(c);
+      after = row.id;
+      if (!visit(row)) return;
+    }
+    if (static_cast<int>(result.size()) < page) return;
+  }
+}
+
+std::optional<DeadLetter> Admin::dead_letter(std::int64_t id) {
+  const auto result = ask("select " + dead_letter_columns + ", d.value, d.headers, " + utc("to_timestamp(d.record_timestamp / 1000.0)") + ", " +
+                              utc("d.first_seen") +
+                              ", l.topic, l.partition, d.conflict_offset from {schema}.dead_letters d "
+                              "left join {schema}.lanes l on l.id = d.conflict_lane where d.id = $1",
+                          {std::to_string(id)});
+  if (result.empty()) return std::nullopt;
+  const auto found = result[0];
+  Columns c(found);
+  DeadLetter letter;
+  letter.row = dead_letter_row(c);
+  letter.value = c.maybe_bytes();
+  letter.headers = c.text();
+  letter.record_at = c.text();
+  letter.first_seen = c.text();
+  letter.conflict_topic = c.maybe_text();
+  letter.conflict_partition = c.maybe_number();
+  letter.conflict_offset = c.maybe_number();
+  return letter;
+}
+
+}  // namespace deja::postgres

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "postgres/connection.h"
+
+// What operators ask the database. Read-only; one statement for each question; times are RFC 3339 in UTC.
+
+namespace deja::postgres {
+
+struct HandlerRow {
+  std::string group, handler;
+  std::vector<std::string> topics;
+  std::string strategy, build;
+  std::int64_t instances = 0;
+  std::string last_seen;
+};
+
+struct LaneRow {
+  std::string group, topic;
+  std::int64_t partition = 0, lane = 0;
+  std::optional<std::string> instance;
+  std::int64_t owner_epoch = 0, next_offset = 0, published_seq = 0, next_event_seq = 0;
+  std::optional<std::string> last_commit_at;
+};
+
+struct OutboxRow {
+  std::string group, topic;
+  std::int64_t partition = 0, lane = 0, unpublished = 0;
+  std::optional<double> oldest_age;  ///< seconds
+};
+
+struct DeadLetterRow {
+  std::int64_t id = 0;
+  std::string group, handler, topic;
+  std::int64_t partition = 0, offset = 0;
+  std::optional<std::string> record_key, idempotency_key;  ///< bytes
+  std::string cause, stage, error, fingerprint, build;
+  std::int64_t attempts = 0, size = 0;
+  std::string first_failed_at, dead_at, status;
+  std::int64_t replays = 0;
+  std::optional<std::int64_t> action_id;
+};
+
+/// A dead letter with the record itself.
+struct DeadLetter {
+  DeadLetterRow row;
+  std::optional<std::string> value;  ///< bytes
+  std::string headers;               ///< core/header_json.h
+  std::string record_at;             ///< the record's own timestamp
+  std::string first_seen;
+  std::optional<std::string> conflict_topic;  ///< of a conflict: where the record is that came first
+  std::optional<std::int64_t> conflict_partition, conflict_offset;
+};
+
+/// Threading: one thread. Throws Stop: 75 when the connection is lost, 77 when a grant is missing, 78 when the schema is.
+class Admin {
+ public:
+  /// `group` empty: all groups.
+  Admin(Connection& connection, std::string schema, std::string group);
+
+  std::vector<HandlerRow> handlers();
+  std::vector<LaneRow> lanes();
+  std::vector<OutboxRow> outbox();
+  /// Oldest first, a page at a time; `visit` returns false to stop.
+  void dead_letters(const std::function<bool(const DeadLetterRow&)>& visit);
+  /// Of whatever group.
+  std::optional<DeadLetter> dead_letter(std::int64_t id);
+
+ private:
+  pqxx::result ask(std::string_view sql, std::vector<std::optional<std::string>> arguments);
+
+  Connection& connection_;
+  std::string schema_;
+  std::optional<std::string> group_;
+};
+
+}  // namespace deja::postgres

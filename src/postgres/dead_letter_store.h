@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/source_record.h"
+#include "core/uuid.h"
+#include "postgres/connection.h"
+#include "postgres/lane_store.h"
+
+namespace deja::postgres {
+
+/// A record that could not be handled, as it is kept. Views stay valid while the batch runs.
+struct NewDeadLetter {
+  const core::SourceRecord* record = nullptr;
+  std::string handler;
+  std::optional<core::Uuid> key;
+  std::optional<std::string> idempotency_key;  // as it came
+  std::optional<std::int64_t> digest;
+  std::string cause, stage, error, fingerprint;
+  std::int32_t attempts = 1;
+  std::optional<std::int32_t> conflict_lane;
+  std::optional<std::int64_t> conflict_offset;
+};
+
+struct DeadLetterId {
+  std::int64_t id = 0;
+  std::int64_t offset = 0;
+  std::string dead_at;  // RFC 3339, UTC
+};
+
+class DeadLetterStore {
+ public:
+  DeadLetterStore(std::string schema, std::string group, std::string build);
+
+  /// Stores all in one statement; the ids come back by offset. A record that has a row already is left to it (D2).
+  std::vector<DeadLetterId> insert(Connection& c, const LaneState& lane, const std::vector<NewDeadLetter>& letters) const;
+
+  struct Count {
+    std::string topic, handler;
+    std::int64_t open = 0;
+    double oldest_age_seconds = 0;
+  };
+  /// Open ones of these lanes, by topic and handler.
+  std::vector<Count> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
+
+ private:
+  std::string schema_, group_, build_, count_;
+};
+
+}  // namespace deja::postgres

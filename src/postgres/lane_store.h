@@ -1,0 +1,83 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/uuid.h"
+#include "postgres/connection.h"
+
+// The lane row: fencing, progress and event numbers. Rules L1-L3 and B1-B2.
+
+namespace deja::postgres {
+
+struct LaneName {
+  std::string group, topic;
+  std::int32_t partition = 0, lane = 0;
+};
+
+struct LaneState {
+  std::int32_t id = 0;
+  std::string token;  // of the owner
+  std::int64_t owner_epoch = 0, batch_seq = 0, next_offset = 0, next_event_seq = 1, published_seq = 0, parked_version = 0;
+  core::Uuid incarnation;
+  bool was_clean = true;  // the owner before handed over in order
+};
+
+/// Identifies the last record a lane consumed, to notice later that the log is another one.
+struct Witness {
+  std::int32_t leader_epoch = -1;
+  std::int64_t timestamp_ms = -1;
+  std::string digest;  // 8 bytes
+};
+
+struct LaneAdvance {
+  std::int64_t next_offset = 0;
+  std::optional<Witness> witness;  // absent when next_offset stays
+  std::int64_t published_seq = 0;
+  bool clean = false;
+};
+
+/// What a batch learns when its compare-and-set fits.
+struct BatchStart {
+  std::int64_t next_event_seq = 1, parked_version = 0;
+  int open_segment = 0;
+};
+
+class LaneStore {
+ public:
+  LaneStore(std::string schema, std::string instance);
+
+  /// Waits for the old owner's transaction in flight. Nothing: there is no row yet.
+  std::optional<LaneState> take_over(Connection& c, const LaneName& name) const;
+  bool any_row_of_topic(Connection& c, const LaneName& name) const;
+  /// Makes the row unless somebody else was faster.
+  void create(Connection& c, const LaneName& name, std::int64_t start_offset) const;
+  /// Makes the rows of a topic that has none yet, partition 0 first, all or nothing: where a group starts is decided once (L8).
+  void create_all(Connection& c, const std::string& group, const std::string& topic, const std::vector<std::int64_t>& start_offsets) const;
+  /// The row under its lock, so after any transaction in flight: settles a commit of unknown outcome.
+  LaneState read_locked(Connection& c, std::int32_t id) const;
+
+  /// BEGIN and the compare-and-set on (token, batch_seq, next_offset), which opens the lane. Nothing: fenced (rolled back).
+  std::optional<BatchStart> begin(Connection& c, const LaneState& row, const LaneAdvance& advance) const;
+  /// The last framework statement: closes the lane and takes `events` numbers.
+  std::string close_sql(const LaneState& row, std::int64_t events) const;
+  /// A transaction that only marks: published events, a clean hand-over. False: fenced.
+  bool mark(Connection& c, const LaneState& row, const LaneAdvance& advance) const;
+
+  struct Seen {
+    std::int32_t id;
+    std::string token;
+    std::int64_t batch_seq;
+  };
+  std::vector<Seen> look(Connection& c, const std::vector<std::int32_t>& ids) const;
+
+ private:
+  std::string sql(std::string_view text) const;
+  std::string schema_, instance_;
+  std::string select_, take_, create_, any_, lock_, mark_, look_;
+};
+
+}  // namespace deja::postgres

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace deja::postgres {
+
+/// `sql` with every `{schema}` replaced by the quoted schema name.
+std::string with_schema(std::string_view sql, std::string_view schema);
+
+/// Bytes as Postgres' text form of bytea, `\x00ff`, and back. The second throws std::invalid_argument for anything else.
+std::string bytea_text(std::string_view bytes);
+std::string bytes_of(std::string_view bytea_text);
+
+}  // namespace deja::postgres

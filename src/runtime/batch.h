@@ -1,0 +1,132 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include <deja/handler.h>
+
+#include "core/disposition.h"
+#include "core/outbound_event.h"
+#include "core/source_record.h"
+#include "postgres/dead_letter_store.h"
+#include "postgres/key_store.h"
+#include "postgres/lane_store.h"
+#include "postgres/outbox_store.h"
+#include "runtime/collector.h"
+#include "runtime/prepared_record.h"
+#include "runtime/thrown.h"
+
+// The batch transaction: compare-and-set, claim, handlers in log order, events, close, COMMIT (design: "the batch transaction").
+
+namespace deja::runtime {
+
+/// What all batches of a process share. Read-only.
+struct BatchSettings {
+  std::string scope;
+  std::string dlq_topic;  // empty: database only
+  bool quarantine_conflicts = true;
+  std::vector<std::string> dlq_headers_allow = {"*"};
+  std::string group;
+};
+
+struct Stores {
+  postgres::LaneStore lanes;
+  postgres::KeyStore keys;
+  postgres::OutboxStore outbox;
+  postgres::DeadLetterStore dead_letters;
+};
+
+/// How one record ended.
+struct RecordOutcome {
+  std::int64_t offset = 0;
+  core::Disposition disposition = core::Disposition::processed;
+  std::string cause;  // of a duplicate, conflict or dead letter
+  std::string error;
+  postgres::KeyHolder first;  // of a duplicate or conflict: the one that came first
+};
+
+struct BatchResult {
+  postgres::LaneState row;  // as committed
+  std::vector<RecordOutcome> outcomes;
+  std::int64_t first_event_seq = 1;
+  std::vector<core::OutboundEvent> events;
+  std::int64_t handler_starts = 0, handler_failures = 0, handler_rejections = 0;
+  std::vector<double> call_seconds;  // of each handler call
+  double claim_seconds = 0, commit_seconds = 0;
+  bool commit_sent = false;  // all of the above stands if the commit turns out to have happened
+};
+
+enum class Pass {
+  plain,       // no savepoints
+  savepoints,  // one per record, after something failed
+};
+
+/// One try at a batch. Throws what runtime/failures.h has, and Stop when the process must end.
+class Batch {
+ public:
+  Batch(const BatchSettings& settings, const Stores& stores, postgres::Connection& connection, postgres::PreparedStatements& prepared,
+        const detail::HandlerSpec& spec, detail::HandlerInstance& handler, const postgres::LaneState& row);
+  ~Batch();
+
+  /// Once per object. `published_seq`: how far Kafka has the lane's events. `forced_error`: the only record fails with it without
+  /// being run (its failure showed only at COMMIT). When it throws DatabaseAway with result.commit_sent, the outcome is unknown.
+  void run(std::span<const PreparedRecord> records, std::int64_t published_seq, Pass pass, BatchResult& result,
+           const std::optional<std::string>& forced_error = std::nullopt);
+
+ private:
+  struct Slot;
+  enum class KeyState { claimed, unclaimed, done, foreign };
+  struct KeyUse {
+    KeyState state = KeyState::foreign;
+    std::int64_t digest = 0;      // of who came first
+    std::int64_t row_offset = 0;  // of the record whose claim inserted the row, in this transaction
+    postgres::KeyHolder holder;
+  };
+
+  void claim();
+  bool settle_without_running(Slot& slot);
+  void run_singly();
+  void run_in_batches();
+  void run_slice(std::vector<Slot*> slice);
+  void call(Slot& slot);
+  std::optional<Thrown> guarded_call(const std::function<void()>& handle, const Slot& slot);
+  void succeed(Slot& slot);
+  void fail(Slot& slot, std::string_view cause, std::string_view stage, std::string error, const std::string& type);
+  void release_claims();
+  std::vector<core::OutboundEvent> make_events(const std::vector<postgres::DeadLetterId>& ids);
+  void close(BatchResult& result, const postgres::LaneAdvance& advance);
+  void commit(BatchResult& result);
+  bool keep();
+  void take_back();
+  void roll_back();
+  [[noreturn]] void translate_and_throw(const std::exception& e);
+  bool begun() const { return start_.next_event_seq > 0; }
+
+  const BatchSettings& settings_;
+  const Stores& stores_;
+  postgres::Connection& connection_;
+  postgres::PreparedStatements& prepared_;
+  const detail::HandlerSpec& spec_;
+  detail::HandlerInstance& handler_;
+  postgres::LaneState row_;
+  Pass pass_ = Pass::plain;
+  std::optional<std::string> forced_error_;
+
+  Collector collector_;
+  std::vector<Slot> slots_;
+  std::unordered_map<core::Uuid, KeyUse, core::UuidHash> keys_;
+  std::optional<Thrown> flush_failure_;
+  postgres::BatchStart start_{0, 0, 0};
+  std::string deferred_constraints_;
+  core::FramedHash hash_;
+  std::int64_t starts_ = 0, failures_ = 0, rejections_ = 0;
+  std::vector<double> call_seconds_;
+};
+
+}  // namespace deja::runtime

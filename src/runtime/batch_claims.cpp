@@ -1,0 +1,57 @@
+#include <algorithm>
+
+#include "runtime/batch.h"
+#include "runtime/batch_slot.h"
+#include "runtime/failures.h"
+
+// The keys of a batch: claimed before the handlers run, given back when their record fails (B3).
+
+namespace deja::runtime {
+
+void Batch::claim() {
+  std::vector<postgres::KeyClaim> claims;
+  for (const auto& slot : slots_) {
+    const auto& p = *slot.prepared;
+    if (!p.key) continue;
+    const auto [at, is_first] = keys_.try_emplace(*p.key);
+    if (!is_first) continue;
+    at->second.row_offset = p.source->view.offset;
+    claims.push_back({*p.key, p.digest, p.source->view.offset});
+  }
+  if (claims.empty()) return;
+  const auto fresh = stores_.keys.claim(connection_, claims, row_.id);
+  if (fresh.size() == claims.size()) {
+    for (auto& [key, use] : keys_) use.state = KeyState::claimed;
+    return;
+  }
+  std::vector<core::Uuid> known;
+  for (auto& [key, use] : keys_)
+    if (fresh.contains(key)) use.state = KeyState::claimed;
+    else known.push_back(key);
+  auto holders = stores_.keys.holders(connection_, known);
+  for (const auto& key : known) {
+    const auto holder = holders.find(key);
+    // The row that stood in the way is gone again: its transaction gave it up. Ask once more.
+    if (holder == holders.end()) throw RepeatBatch("key_released", "a key was given up while it was looked up");
+    auto& use = keys_.at(key);
+    use.state = KeyState::foreign;
+    use.digest = holder->second.digest;
+    use.holder = std::move(holder->second);
+  }
+}
+
+void Batch::release_claims() {
+  std::vector<core::Uuid> released;
+  std::vector<postgres::KeyClaim> moved;  // to a later record with the same key, since the first one failed
+  for (const auto& [key, use] : keys_) {
+    if (use.state == KeyState::unclaimed) released.push_back(key);
+    if (use.state == KeyState::done && use.holder.offset != use.row_offset) {
+      released.push_back(key);
+      moved.push_back({key, use.digest, use.holder.offset});
+    }
+  }
+  if (!released.empty()) stores_.keys.release(connection_, released);
+  if (!moved.empty()) stores_.keys.claim(connection_, moved, row_.id);
+}
+
+}  // namespace deja::runtime

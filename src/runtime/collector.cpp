@@ -1,0 +1,99 @@
+#include "runtime/collector.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <stdexcept>
+
+namespace deja::runtime {
+
+namespace {
+// The first word, lower case, behind blanks and comments.
+std::string first_word(std::string_view sql) {
+  std::size_t i = 0;
+  while (i < sql.size()) {
+    if (std::isspace(static_cast<unsigned char>(sql[i])) || sql[i] == ';' || sql[i] == '(') {
+      ++i;
+    } else if (sql.substr(i, 2) == "--") {
+      i = std::min(sql.find('\n', i), sql.size());
+    } else if (sql.substr(i, 2) == "/*") {
+      int depth = 1;  // Postgres' comments nest
+      for (i += 2; i < sql.size() && depth > 0; ++i) {
+        if (sql.substr(i, 2) == "/*") ++depth, ++i;
+        else if (sql.substr(i, 2) == "*/") --depth, ++i;
+      }
+    } else {
+      break;
+    }
+  }
+  std::string word;
+  for (; i < sql.size() && std::isalpha(static_cast<unsigned char>(sql[i])); ++i)
+    word += static_cast<char>(std::tolower(static_cast<unsigned char>(sql[i])));
+  return word;
+}
+}  // namespace
+
+bool ends_transaction(std::string_view sql) {
+  static constexpr std::array<std::string_view, 9> words = {"commit", "rollback", "abort", "end", "begin", "start", "savepoint", "release", "prepare"};
+  const auto word = first_word(sql);
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+void Collector::begin_call() {
+  sent_ = false;
+  failure_.reset();
+  mark_statements_ = queue_.size();
+  mark_events_ = emitted_.size();
+  mark_rejected_ = rejected_.size();
+}
+
+void Collector::undo() {
+  if (!sent_) queue_.shrink(mark_statements_);  // else the savepoint undoes it
+  if (sent_) queue_.clear();
+  emitted_.resize(mark_events_);
+  rejected_.resize(mark_rejected_);
+}
+
+void Collector::flush() {
+  const auto sql = take_sql();
+  if (!sql.empty()) connection_.exec(sql);
+}
+
+std::string Collector::take_sql() {
+  auto sql = queue_.sql(connection_, prepared_);
+  queue_.clear();
+  return sql;
+}
+
+void Collector::insert(std::string_view table, std::span<const Column> row) { queue_.insert(table, row); }
+void Collector::defer(std::string_view sql, std::span<const Value> arguments) { queue_.defer(sql, arguments); }
+
+void Collector::emit(const Record& source, Event event) {
+  if (event.topic.empty()) throw std::invalid_argument("emit: the event has no topic");
+  for (const auto& header : event.headers)
+    if (header.name.starts_with("deja-") || header.name.starts_with("__dlq."))
+      throw std::invalid_argument("emit: header names beginning with deja- and __dlq. are reserved: " + header.name);
+  emitted_.push_back({source.offset(), std::move(event)});
+}
+
+void Collector::reject(const Record& record, std::string_view reason) { rejected_.push_back({record.offset(), std::string(reason)}); }
+
+pqxx::result Collector::query(std::string_view sql, std::span<const Value> arguments) {
+  if (ends_transaction(sql))
+    throw std::logic_error("the handler ends the batch transaction (" + first_word(sql) + "): remove the statement, deja commits the batch");
+  std::vector<std::optional<std::string>> texts;
+  texts.reserve(arguments.size());
+  for (const auto& value : arguments) texts.push_back(value.is_null() ? std::nullopt : std::optional(std::string(value.text())));
+  sent_ = true;
+  try {
+    flush();
+    return connection_.exec_params(std::string(sql), texts);
+  } catch (const std::invalid_argument&) {  // a NUL in an argument: nothing was sent
+    throw;
+  } catch (const std::exception& e) {
+    failure_ = postgres::classify(e, !connection_.broken());  // remembered: the handler may catch it
+    throw;
+  }
+}
+
+}  // namespace deja::runtime

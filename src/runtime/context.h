@@ -1,0 +1,40 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <deja/handler.h>
+
+#include "core/backoff.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/random.h"
+#include "postgres/connection.h"
+#include "runtime/batch.h"
+#include "runtime/dependencies.h"
+
+namespace deja::runtime {
+
+/// What everything in a running process shares. Read-only, but for the members that lock for themselves.
+struct Context {
+  core::Log& log;
+  core::Metrics& metrics;
+  const core::Clock& clock;
+  BatchSettings batch;
+  Stores stores;
+  Dependencies& dependencies;
+  postgres::ConnectionOptions connection;
+  std::string secret, tenant_header, start_from;
+  std::size_t batch_max_records = 500, batch_max_bytes = 8U << 20;
+  core::BackoffPolicy backoff;
+  std::function<void(Stop)> stop;  // ends the process with a named cause; the first one counts
+};
+
+}  // namespace deja::runtime

@@ -1,0 +1,104 @@
+#include "runtime/dead_letter_event.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "core/keys.h"
+#include "core/utf8.h"
+#include "runtime/handler_event.h"
+
+namespace deja::runtime {
+
+namespace {
+// A broker takes 1 MiB by default (message.max.bytes); this leaves room for key, headers and framing.
+constexpr std::size_t max_body = 768 * 1024;
+constexpr std::size_t max_key = 64 * 1024;
+constexpr std::size_t max_headers = 32 * 1024;
+constexpr std::size_t max_message = 1024;
+constexpr std::size_t max_error = 8192;
+
+// Text that every column and header takes: no NUL, well-formed UTF-8, bounded.
+std::string clean_text(std::string_view text, std::size_t max) {
+  std::string out(text.substr(0, max));
+  while (!out.empty() && text.size() > max && (static_cast<unsigned char>(out.back()) & 0xC0) == 0x80) out.pop_back();
+  if (text.size() > max && !out.empty() && (static_cast<unsigned char>(out.back()) & 0x80)) out.pop_back();
+  if (core::is_text(out)) return out;
+  for (auto& c : out)
+    if (c == '\0' || (static_cast<unsigned char>(c) & 0x80)) c = '?';
+  return out;
+}
+
+// Numbers and ids vary from record to record; without them ten thousand errors read as three causes.
+std::string normalised(std::string_view message) {
+  std::string out;
+  for (const char c : message.substr(0, 512)) {
+    const bool digit = std::isdigit(static_cast<unsigned char>(c)) != 0;
+    if (!digit) out += c;
+    else if (out.empty() || out.back() != '#') out += '#';
+  }
+  return out;
+}
+
+bool allowed(const std::vector<std::string>& patterns, std::string_view name) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](std::string_view p) {
+    return p == "*" || p == name || (p.ends_with('*') && name.starts_with(p.substr(0, p.size() - 1)));
+  });
+}
+}  // namespace
+
+postgres::NewDeadLetter dead_letter_of(const PreparedRecord& record, const std::string& handler, std::string_view cause, std::string_view stage,
+                                    std::string error, const std::string& type) {
+  postgres::NewDeadLetter letter;
+  letter.record = record.source;
+  letter.handler = handler;
+  letter.key = record.key;
+  if (record.key) {
+    letter.idempotency_key = record.raw_key;
+    letter.digest = record.digest;
+  }
+  letter.cause = cause;
+  letter.stage = stage;
+  letter.error = clean_text(error, max_error);
+  letter.fingerprint = core::to_text(core::FramedHash().part(type).part(stage).part(normalised(letter.error)).finish_uuid()).substr(0, 8);
+  letter.attempts = record.source->view.attempt;
+  return letter;
+}
+
+core::OutboundEvent dead_letter_event(const postgres::NewDeadLetter& letter, const postgres::DeadLetterId& id, const BatchSettings& settings,
+                                      core::FramedHash& hash) {
+  const auto& view = letter.record->view;
+  core::OutboundEvent event;
+  event.id = core::dead_letter_event_id(hash, settings.scope, view.topic, view.partition, view.offset, 0);
+  event.topic = settings.dlq_topic;
+  if (view.key && view.key->size() <= max_key) event.key = *view.key;
+  const bool by_reference = view.value && view.value->size() > max_body;
+  if (view.value && !by_reference) event.value = *view.value;
+
+  std::size_t room = max_headers;
+  for (const auto& h : view.headers) {
+    const auto size = h.name.size() + h.value.value_or("").size() + 8;
+    // reserved names that came from outside are not trusted
+    if (h.name.starts_with("deja-") || h.name.starts_with("__dlq.") || size > room || !allowed(settings.dlq_headers_allow, h.name)) continue;
+    room -= size;
+    event.headers.push_back({std::string(h.name), Bytes(h.value)});
+  }
+  const auto add = [&](const char* name, std::string value) { event.headers.push_back({name, std::move(value)}); };
+  add("__dlq.errors.topic", std::string(view.topic));
+  add("__dlq.errors.partition", std::to_string(view.partition));
+  add("__dlq.errors.offset", std::to_string(view.offset));
+  add("__dlq.errors.group", settings.group);
+  add("__dlq.errors.delivery.count", std::to_string(letter.attempts));
+  add("__dlq.errors.message", clean_text(letter.error, max_message));
+  add("deja-dlq-id", std::to_string(id.id));
+  add("deja-dlq-cause", letter.cause);
+  add("deja-dlq-stage", letter.stage);
+  add("deja-dlq-handler", letter.handler);
+  add("deja-dlq-first-failed-at", id.dead_at);
+  add("deja-dlq-replays", "0");
+  add("deja-event-id", core::to_text(event.id));
+  add("deja-source", source_text(view));
+  if (by_reference) add("deja-dlq-body", "reference");
+  return event;
+}
+
+}  // namespace deja::runtime

@@ -1,0 +1,180 @@
+#include "runtime/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <set>
+
+#include "runtime/intake.h"
+#include "runtime/relay.h"
+#include "runtime/scheduler.h"
+#include "runtime/start_checks.h"
+#include "runtime/supervisor.h"
+#include "runtime/worker.h"
+
+namespace deja::runtime {
+
+using std::chrono::milliseconds;
+
+namespace {
+postgres::ConnectionOptions connection_options(const EngineOptions& o) {
+  postgres::ConnectionOptions c;
+  c.url = o.postgres_url;
+  c.what = o.group;
+  c.read_only = true;  // a transaction block that a handler lost must not go on writing by itself
+  c.connect_timeout = std::min<milliseconds>(milliseconds(10000), o.postgres_lost);
+  c.lost_after = o.postgres_lost;
+  c.idle_in_transaction_timeout = milliseconds(60000);
+  c.lock_timeout = milliseconds(10000);
+  return c;
+}
+}  // namespace
+
+class Engine::Impl {
+ public:
+  Impl(EngineOptions options, std::vector<detail::HandlerSpec> handlers, core::Log& log, core::Metrics& metrics)
+      : options_(std::move(options)), handlers_(std::move(handlers)), log_(log), metrics_(metrics), dependencies_(log, metrics),
+        registry_(options_.schema, options_.group),
+        context_{log, metrics, clock_,
+                 {options_.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group},
+                 {{options_.schema, options_.instance}, postgres::KeyStore(options_.schema), postgres::OutboxStore(options_.schema),
+                  postgres::DeadLetterStore(options_.schema, options_.group, options_.build)},
+                 dependencies_, connection_options(options_), options_.secret, options_.tenant_header, options_.start_from,
+                 options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
+                 [this](Stop stop) { stop_with(std::move(stop)); }} {}
+
+  ~Impl() { halt(); }
+
+  void start(const Pause& pause) {
+    check_handlers(handlers_);
+    check_database(options_, context_.connection, handlers_, registry_, log_, pause);
+    dependencies_.up("postgres");
+    std::vector<std::string> topics;
+    std::vector<std::pair<std::string, std::string>> topics_and_handlers;
+    for (const auto& handler : handlers_)
+      for (const auto& topic : handler.topics) {
+        topics.push_back(topic);
+        topics_and_handlers.emplace_back(topic, handler.name);
+        by_topic_.emplace(topic, &handler);
+        lane_metrics_.emplace(topic, std::make_shared<LaneMetrics>(metrics_, topic, handler.name));
+      }
+    relay_ = std::make_unique<Relay>(options_.producer, options_.client_id, context_.backoff, log_);
+    intake_ = std::make_unique<Intake>(context_, Intake::Options{options_.group, options_.client_id, options_.consumer, topics, options_.drain_timeout},
+                                       Intake::Lanes{[this](const auto& p, auto a) { return make_lane(p, a); },
+                                                     [this](const auto& topic) { return lane_metrics_.at(topic); },
+                                                     [this](const auto& lane) { scheduler_.wake(lane); }});
+    check_topics(options_, topics, intake_->consumer(), log_, pause);
+    dependencies_.up("kafka");
+    supervisor_ = std::make_unique<Supervisor>(context_, *intake_, registry_, options_.instance, topics_and_handlers);
+    relay_->start();
+    scheduler_.start(options_.connections, [this] { return std::make_unique<Worker>(context_); });
+    supervisor_->start();
+    intake_->start();
+    built_ = true;
+    set_state("running");
+    log_.info("running", {{"group", options_.group}, {"instance", options_.instance}});
+  }
+
+  void request_stop() {
+    set_state("draining");
+    if (intake_) intake_->request_stop();
+  }
+
+  bool wait() {
+    if (!intake_) return true;
+    const bool clean = intake_->join();
+    halt();
+    set_state("stopped");
+    const std::lock_guard lock(mutex_);
+    if (stop_) throw *stop_;
+    return clean;
+  }
+
+  core::Status status() const {
+    core::Status s;
+    s.group = options_.group;
+    s.instance = options_.instance;
+    s.dependencies = dependencies_.all();
+    {
+      const std::lock_guard lock(mutex_);
+      s.state = state_;
+      if (stop_) s.not_ready.push_back(std::string("stopping: ") + stop_->what());
+      s.live = !stop_;
+    }
+    if (s.state != "running") s.not_ready.push_back("the program is " + s.state);
+    for (const auto& d : s.dependencies)
+      if (!d.up) s.not_ready.push_back(d.name + " is away: " + d.cause);
+    if (!built_) return s;
+    if (const auto trouble = relay_->trouble(); !trouble.empty()) s.dependencies.push_back({"outbox", false, trouble});
+    for (const auto& lane : intake_->lanes()) {
+      auto l = lane->status();
+      l.log_end_offset = intake_->watermarks_seen({l.topic, l.partition}).high;
+      s.lanes.push_back(std::move(l));
+      for (auto& d : lane->recent_duplicates()) s.last_duplicates.push_back(std::move(d));
+    }
+    if (s.last_duplicates.size() > 20) s.last_duplicates.resize(20);
+    return s;
+  }
+
+ private:
+  std::shared_ptr<Lane> make_lane(const kafka::Partition& partition, std::uint64_t assignment) {
+    return std::make_shared<Lane>(context_, *intake_, *relay_, scheduler_, *by_topic_.at(partition.topic), partition, assignment,
+                                  lane_metrics_.at(partition.topic));
+  }
+
+  void stop_with(Stop stop) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (stop_) return;
+      log_.error("stopping", {{"cause", std::string(stop.what())}, {"exit_code", std::int64_t{stop.exit_code()}}});
+      stop_ = std::move(stop);
+    }
+    if (intake_) intake_->request_stop();
+  }
+
+  // Whatever runs, ends: first who makes work, then who does it.
+  void halt() {
+    if (intake_) {
+      intake_->request_stop();
+      intake_->join();
+    }
+    if (supervisor_) supervisor_->stop();
+    scheduler_.stop();
+    if (relay_) relay_->stop();
+  }
+
+  void set_state(const char* state) {
+    const std::lock_guard lock(mutex_);
+    state_ = state;
+  }
+
+  const EngineOptions options_;
+  const std::vector<detail::HandlerSpec> handlers_;
+  core::Log& log_;
+  core::Metrics& metrics_;
+  core::SteadyClock clock_;
+  Dependencies dependencies_;
+  postgres::RegistryStore registry_;
+  Context context_;
+  std::map<std::string, const detail::HandlerSpec*> by_topic_;
+  std::map<std::string, std::shared_ptr<LaneMetrics>> lane_metrics_;
+  mutable std::mutex mutex_;
+  std::string state_ = "starting";
+  std::atomic<bool> built_{false};
+  std::optional<Stop> stop_;
+  std::unique_ptr<Relay> relay_;
+  Scheduler scheduler_;
+  std::unique_ptr<Intake> intake_;
+  std::unique_ptr<Supervisor> supervisor_;
+};
+
+Engine::Engine(EngineOptions options, std::vector<detail::HandlerSpec> handlers, core::Log& log, core::Metrics& metrics)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(handlers), log, metrics)) {}
+Engine::~Engine() = default;
+void Engine::start(const Pause& pause) { impl_->start(pause); }
+void Engine::request_stop() { impl_->request_stop(); }
+bool Engine::wait() { return impl_->wait(); }
+core::Status Engine::status() const { return impl_->status(); }
+
+}  // namespace deja::runtime

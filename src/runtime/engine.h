@@ -1,0 +1,56 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <deja/errors.h>
+#include <deja/handler.h>
+
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/status.h"
+
+namespace deja::runtime {
+
+/// What the engine needs of the configuration.
+struct EngineOptions {
+  using Settings = std::vector<std::pair<std::string, std::string>>;
+  std::string group, client_id, scope, instance, build, schema;
+  std::string postgres_url;
+  Settings consumer, producer;
+  std::string start_from, secret, tenant_header, dlq_topic;
+  std::vector<std::string> dlq_headers_allow;
+  bool quarantine_conflicts = true;
+  std::size_t connections = 2, batch_max_records = 500, batch_max_bytes = 8U << 20;
+  std::chrono::milliseconds postgres_lost{10000}, drain_timeout{30000}, startup_timeout{60000}, backoff_base{200}, backoff_max{60000};
+};
+
+/// Waits so long and returns true, or returns false as soon as the program is asked to stop.
+using Pause = std::function<bool(std::chrono::milliseconds)>;
+
+/// Intake, lanes, workers, relay and supervisor of one process.
+///
+/// Threading: start(), wait() and destruction from one thread; request_stop() and status() from any.
+class Engine {
+ public:
+  Engine(EngineOptions options, std::vector<detail::HandlerSpec> handlers, core::Log& log, core::Metrics& metrics);
+  ~Engine();
+
+  /// Checks everything that can be checked, then starts. Throws Stop with the named cause.
+  void start(const Pause& pause);
+  void request_stop();
+  /// Until the end. False: the drain was cut short. Throws the Stop that ended it.
+  bool wait();
+  core::Status status() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace deja::runtime

@@ -1,0 +1,206 @@
+#include "runtime/intake.h"
+
+#include <algorithm>
+
+namespace deja::runtime {
+
+using std::chrono::milliseconds;
+
+namespace {
+constexpr milliseconds poll_wait{20}, offset_commit_every{5000}, look_up_wait{5000}, retry_seek_after{200};
+}
+
+Intake::Intake(const Context& context, Options options, Lanes lanes)
+    : context_(context), options_(std::move(options)), lanes_(std::move(lanes)),
+      consumer_(std::make_unique<kafka::Consumer>(options_.settings, options_.group, options_.client_id, *this, context.log)) {}
+
+Intake::~Intake() {
+  request_stop();
+  join();
+}
+
+void Intake::start() {
+  consumer_->subscribe(options_.topics);
+  thread_ = std::thread([this] { run(); });
+}
+
+void Intake::request_stop() { stop_requested_ = true; }
+
+bool Intake::join() {
+  if (thread_.joinable()) thread_.join();
+  return clean_;
+}
+
+void Intake::run() {
+  bool stopping = false;
+  try {
+    for (;;) {
+      serve_requests();
+      dispatch(consumer_->poll(has_requests_ ? milliseconds(0) : poll_wait));
+      apply_back_pressure();
+      finish_revocations();
+      if (context_.clock.now() - last_offset_commit_ > offset_commit_every) commit_offsets(false);
+      if (!stop_requested_) continue;
+      if (!std::exchange(stopping, true)) {
+        stop_by_ = context_.clock.now() + options_.drain_timeout;
+        for (auto& [partition, seat] : seats_) {
+          consumer_->pause(partition);
+          seat.lane->close(stop_by_);
+        }
+      }
+      const bool all = std::all_of(seats_.begin(), seats_.end(), [](const auto& s) { return s.second.lane->closed(); });
+      if (all || context_.clock.now() > stop_by_ + milliseconds(1000)) {
+        clean_ = all && context_.clock.now() <= stop_by_;
+        break;
+      }
+    }
+    commit_offsets(true);
+    consumer_->close();
+  } catch (const Stop& stop) {
+    context_.stop(stop);
+  } catch (const std::exception& e) {
+    context_.stop(Stop(exit_code::defect, std::string("the polling thread failed: ") + e.what()));
+  }
+  finished_ = true;
+}
+
+void Intake::dispatch(kafka::Polled polled) {
+  if (auto* record = std::get_if<core::SourceRecord>(&polled)) {
+    // what is there already needs no wait between
+    accept(std::move(*record));
+    for (int i = 0; i < 500 && !has_requests_; ++i) {
+      auto more = consumer_->poll(milliseconds(0));
+      if (auto* next = std::get_if<core::SourceRecord>(&more)) accept(std::move(*next));
+      else return dispatch(std::move(more));
+    }
+  } else if (auto* lost = std::get_if<kafka::OffsetLost>(&polled)) {
+    if (auto* seat = seat_of(lost->partition.topic, lost->partition.number); seat && seat->expected >= 0) {
+      consumer_->pause(lost->partition);
+      seat->paused = true;
+      seat->lane->log_lost(lost->error);
+    }
+  } else if (auto* error = std::get_if<kafka::PartitionError>(&polled)) {
+    context_.log.warn("Kafka reports an error of a partition; it is tried again",
+                      {{"topic", error->partition.topic}, {"partition", std::int64_t{error->partition.number}}, {"error", error->error}});
+  }
+}
+
+void Intake::accept(core::SourceRecord record) {
+  context_.dependencies.up("kafka");
+  auto* seat = seat_of(record.view.topic, record.view.partition);
+  if (!seat) return;  // of a partition that was given up
+  if (seat->expected < 0) return seat->metrics->stale();
+  const auto offset = record.view.offset;
+  if (offset < seat->expected) return seat->metrics->redelivered();
+  if (!in_log_order(*seat, last_seat_.first, offset)) return;
+  const auto lane = seat->lane;
+  const auto pushed = lane->push(std::move(record));
+  if (pushed == Lane::Pushed::dropped) return seat->metrics->stale();
+  seat->expected = offset + 1;
+  if (pushed == Lane::Pushed::first_in_queue) lanes_.wake(lane);
+}
+
+// A gap is no loss where compaction or transaction markers made it, and the broker never skips on its own. But librdkafka may
+// forget the offset of a seek that a pause follows: so ask once more for the record that is missing, and believe the second answer.
+bool Intake::in_log_order(Seat& seat, const kafka::Partition& partition, std::int64_t offset) {
+  if (offset > seat.expected && seat.uncertain && !seat.sought_again) {
+    seat.sought_again = consumer_->start(partition, seat.expected);
+    return false;
+  }
+  seat.uncertain = seat.sought_again = false;
+  return true;
+}
+
+void Intake::request(std::function<void()> action) {
+  const std::lock_guard lock(requests_mutex_);
+  requests_.push_back(std::move(action));
+  has_requests_ = true;
+}
+
+void Intake::serve_requests() {
+  if (!has_requests_) return;
+  std::vector<std::function<void()>> todo;
+  {
+    const std::lock_guard lock(requests_mutex_);
+    todo.swap(requests_);
+    has_requests_ = false;
+  }
+  for (auto& action : todo) action();
+}
+
+void Intake::start_fetching(const kafka::Partition& partition, std::uint64_t assignment, std::int64_t offset) {
+  request([=, this] { begin_at(partition, assignment, offset); });
+}
+
+void Intake::begin_at(const kafka::Partition& partition, std::uint64_t assignment, std::int64_t offset) {
+  auto* seat = seat_of(partition.topic, partition.number);
+  if (!seat || seat->lane->assignment() != assignment) return;
+  if (!consumer_->start(partition, offset)) {
+    retries_.push_back({context_.clock.now() + retry_seek_after, [=, this] { begin_at(partition, assignment, offset); }});
+    return;
+  }
+  seat->expected = offset;
+  seat->uncertain = true;
+  seat->sought_again = seat->paused = false;
+  seat->lane->accept();
+}
+
+void Intake::lane_closed(const kafka::Partition&, std::uint64_t) { request([] {}); }  // wakes the loop, which looks itself
+
+// Pausing throws away what was prefetched, so between pause and resume lies a wide band.
+void Intake::apply_back_pressure() {
+  const auto now = context_.clock.now();
+  if (!retries_.empty() && retries_.front().first <= now) {
+    const auto action = std::move(retries_.front().second);
+    retries_.pop_front();
+    action();
+  }
+  const auto high = context_.batch_max_records * 8, low = context_.batch_max_records * 2;
+  const auto high_bytes = context_.batch_max_bytes * 4, low_bytes = context_.batch_max_bytes;
+  for (auto& [partition, seat] : seats_) {
+    if (seat.expected < 0 || seat.lane->closed()) continue;
+    const auto queued = seat.lane->queued(), bytes = seat.lane->queued_bytes();
+    if (!seat.paused && (queued >= high || bytes >= high_bytes)) {
+      consumer_->pause(partition);
+      seat.paused = true;
+    } else if (seat.paused && queued <= low && bytes <= low_bytes && !seat.lane->stopped()) {
+      consumer_->resume(partition);
+      seat.paused = false;
+      seat.uncertain = true;
+      seat.sought_again = false;
+    }
+  }
+}
+
+void Intake::commit_offsets(bool wait) {
+  last_offset_commit_ = context_.clock.now();
+  std::vector<kafka::CommittedOffset> offsets;
+  for (auto& [partition, seat] : seats_) {
+    const auto progress = seat.lane->progress();
+    if (progress.next_offset < 0 || progress.next_offset == seat.offset_in_kafka) continue;
+    seat.offset_in_kafka = progress.next_offset;
+    offsets.push_back({partition, progress.next_offset, "deja/" + progress.token});
+  }
+  if (!offsets.empty()) consumer_->commit(offsets, wait);
+}
+
+Intake::Seat* Intake::seat_of(std::string_view topic, std::int32_t partition) {
+  if (last_seat_.second && last_seat_.first.number == partition && last_seat_.first.topic == topic) return last_seat_.second;
+  const auto found = seats_.find(kafka::Partition{std::string(topic), partition});
+  if (found == seats_.end()) return nullptr;
+  last_seat_ = {found->first, &found->second};
+  return last_seat_.second;
+}
+
+std::vector<std::shared_ptr<Lane>> Intake::lanes() const {
+  const std::lock_guard lock(seats_mutex_);
+  std::vector<std::shared_ptr<Lane>> all;
+  for (const auto& [partition, seat] : seats_) all.push_back(seat.lane);
+  return all;
+}
+
+std::optional<std::int64_t> Intake::committed(const kafka::Partition& partition) { return consumer_->committed(partition, look_up_wait); }
+std::optional<kafka::Watermarks> Intake::watermarks(const kafka::Partition& partition) { return consumer_->watermarks(partition, look_up_wait); }
+std::optional<int> Intake::partition_count(const std::string& topic) { return consumer_->partition_count(topic, look_up_wait); }
+
+}  // namespace deja::runtime

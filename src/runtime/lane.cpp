@@ -1,0 +1,269 @@
+#include "runtime/lane.h"
+
+#include <algorithm>
+
+#include "postgres/errors.h"
+#include "runtime/failures.h"
+#include "runtime/worker.h"
+
+namespace deja::runtime {
+
+using std::chrono::milliseconds;
+
+namespace {
+constexpr std::size_t savepoint_slice = 64;  // beyond it Postgres' cache of sub-transactions overflows
+constexpr milliseconds publish_mark_after{1000};
+constexpr std::size_t remembered_duplicates = 20;
+}  // namespace
+
+Lane::Lane(const Context& context, KafkaView& kafka, Relay& relay, Scheduler& scheduler, const detail::HandlerSpec& spec,
+           kafka::Partition partition, std::uint64_t assignment, std::shared_ptr<LaneMetrics> metrics)
+    : context_(context), kafka_(kafka), relay_(relay), scheduler_(scheduler), spec_(spec), partition_(std::move(partition)),
+      assignment_(assignment), metrics_(std::move(metrics)) {}
+
+Next Lane::step(Worker& worker) {
+  {
+    const std::lock_guard lock(mutex_);
+    running_ = true;
+  }
+  Next next;
+  try {
+    next = work(worker);
+  } catch (const std::exception& e) {
+    next = translate(worker, e);
+  }
+  if (!closed_ && closing_time_is_over()) {
+    finish_closing();
+    next = Next::idle();
+  }
+  const std::lock_guard lock(mutex_);
+  running_ = false;
+  return next;
+}
+
+// What went wrong decides what the lane does next; nothing of it loses or spends anything.
+Next Lane::translate(Worker& worker, const std::exception& e) {
+  if (dynamic_cast<const Fenced*>(&e)) {
+    fence();
+    return Next::at(context_.clock.now() + milliseconds(static_cast<int>(worker.random().unit() * 500)));
+  }
+  if (dynamic_cast<const DatabaseAway*>(&e)) return database_away(worker, e.what());
+  if (const auto* stop = dynamic_cast<const Stop*>(&e)) {
+    context_.stop(*stop);
+    return Next::idle();
+  }
+  // Everything else comes from one of deja's own statements.
+  using postgres::Failure;
+  const auto failure = postgres::classify(e);
+  switch (failure.kind) {
+    case Failure::schema_mismatch:
+    case Failure::no_permission:
+      context_.stop(postgres::stop_for(failure, true));
+      return Next::idle();
+    case Failure::repeat:
+      worker.drop_connection();
+      return wait(worker, "waiting for a lock in the database: " + failure.message);
+    default:
+      return database_away(worker, failure.message);
+  }
+}
+
+Next Lane::work(Worker& worker) {
+  if (closed_) return Next::idle();
+  std::optional<core::Steady::time_point> close_by;
+  bool lost;
+  {
+    const std::lock_guard lock(mutex_);
+    close_by = close_by_;
+    lost = lost_.has_value();
+  }
+  const auto now = context_.clock.now();
+  if (close_by && !owned_) {
+    finish_closing();
+    return Next::idle();
+  }
+  if (now < not_before_) return Next::at(close_by ? std::min(*close_by, not_before_) : not_before_);
+  if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start");
+  if (verify_.exchange(false)) doubtful_ = true;
+  if (doubtful_) settle(worker);
+  if (close_by) return close_step(worker);
+  fill_outbox(worker);
+  if (lost) {
+    report_loss();
+    return idle_step(worker);
+  }
+  return load_batch() ? run_batch(worker) : idle_step(worker);
+}
+
+// Nothing to consume: make known how far Kafka has the events, so that a new owner does not publish them again.
+Next Lane::idle_step(Worker& worker) {
+  const auto now = context_.clock.now();
+  if (outbox_->acknowledged() > row_.published_seq) {
+    if (now < last_commit_ + publish_mark_after) return Next::at(last_commit_ + publish_mark_after);
+    mark_published(worker, false);
+  }
+  return outbox_->unpublished() > 0 ? Next::at(now + milliseconds(200)) : Next::idle();
+}
+
+bool Lane::load_batch() {
+  if (!current_.empty()) return true;
+  const std::lock_guard lock(mutex_);
+  std::size_t bytes = 0;
+  while (!queue_.empty() && current_.size() < context_.batch_max_records && (current_.empty() || bytes < context_.batch_max_bytes)) {
+    auto& record = queue_.front();
+    bytes += record.size;
+    queue_bytes_ -= std::min(queue_bytes_, record.size);
+    if (record.view.offset >= row_.next_offset) current_.push_back(std::move(record));
+    queue_.pop_front();
+  }
+  return !current_.empty();
+}
+
+Next Lane::run_batch(Worker& worker) {
+  const bool with_savepoints = current_.front().view.offset < savepoints_until_;
+  std::size_t n = limit_ > 0 ? std::min(limit_, current_.size()) : current_.size();
+  if (with_savepoints) n = std::min(n, savepoint_slice);
+  auto& connection = worker.connection();
+  Worker::Handler* handler = nullptr;
+  try {
+    handler = &worker.handler(spec_);
+  } catch (const std::exception& e) {
+    throw Stop(exit_code::defect, "handler " + spec_.name + " cannot be made: " + e.what());
+  }
+  std::vector<PreparedRecord> records;
+  records.reserve(n);
+  for (std::size_t i = 0; i < n; ++i) records.push_back(handler->preparer.prepare(current_[i]));
+
+  BatchResult result;
+  Batch batch(context_.batch, context_.stores, connection, worker.prepared(), spec_, *handler->instance, row_);
+  try {
+    batch.run(records, outbox_->acknowledged(), with_savepoints ? Pass::savepoints : Pass::plain, result, forced_error_);
+  } catch (const NeedsSavepoints&) {
+    context_.metrics.counter("deja_batch_repeats_total", {"handler_error"}).add();
+    savepoints_until_ = current_[n - 1].view.offset + 1;
+    return Next::now();
+  } catch (const FailedAtCommit& e) {
+    context_.metrics.counter("deja_batch_repeats_total", {"commit_error"}).add();
+    if (n == 1) forced_error_ = e.what();
+    limit_ = 1;
+    return Next::now();
+  } catch (const RepeatBatch& e) {
+    context_.metrics.counter("deja_batch_repeats_total", {e.cause}).add();
+    if (++repeats_ >= 3) limit_ = std::max<std::size_t>(1, n / 2);
+    not_before_ = context_.clock.now() + core::full_jitter({milliseconds(5), milliseconds(1000)}, repeats_, worker.random().unit());
+    return Next::at(not_before_);
+  } catch (const DependencyAway& e) {
+    if (e.index > 0) {  // those before it need not wait
+      limit_ = e.index;
+      return Next::now();
+    }
+    metrics_->unavailable();
+    away_ = e.dependency;
+    context_.dependencies.down(e.dependency, e.what());
+    return wait(worker, e.dependency + " is unavailable (says the handler, at offset " + std::to_string(current_.front().view.offset) + ")", e.retry_after);
+  } catch (const DatabaseAway&) {
+    if (result.commit_sent) {
+      in_doubt_ = std::move(result);
+      in_doubt_records_ = std::move(records);
+    }
+    throw;
+  }
+  committed(result, records);
+  return Next::now();
+}
+
+void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& records) {
+  metrics_->committed(result, records);
+  set_row(result.row);
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& o : result.outcomes)
+      if (o.disposition == core::Disposition::duplicate) {
+        duplicates_.push_front({partition_.topic, partition_.number, o.offset, o.cause, o.first.topic, o.first.partition, o.first.offset, o.first.age_seconds});
+        if (duplicates_.size() > remembered_duplicates) duplicates_.pop_back();
+      }
+  }
+  for (const auto& o : result.outcomes)
+    if (o.disposition == core::Disposition::dead || o.disposition == core::Disposition::conflict)
+      context_.log.warn("record is a dead letter", {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"offset", o.offset},
+                                                    {"handler", spec_.name}, {"cause", o.cause}});
+  outbox_->committed(result.first_event_seq, std::move(result.events));
+  outbox_->pump();
+  current_.erase(current_.begin(), current_.begin() + static_cast<std::ptrdiff_t>(result.outcomes.size()));
+  if (current_.empty() || current_.front().view.offset >= savepoints_until_) limit_ = 0;
+  forced_error_.reset();
+  repeats_ = 0;
+  last_commit_ = context_.clock.now();
+  moving();
+}
+
+void Lane::fill_outbox(Worker& worker) {
+  const auto range = outbox_->wanted();
+  if (!range) return;
+  outbox_->fill(context_.stores.outbox.read(worker.connection(), row_.id, range->from, range->until, 1000));
+  outbox_->pump();
+}
+
+bool Lane::mark_published(Worker& worker, bool clean) {
+  postgres::LaneAdvance advance;
+  advance.next_offset = row_.next_offset;
+  advance.published_seq = outbox_->acknowledged();
+  advance.clean = clean;
+  auto& connection = worker.connection();
+  mark_in_doubt_ = true;
+  if (!context_.stores.lanes.mark(connection, row_, advance)) throw Fenced();
+  mark_in_doubt_ = false;
+  auto row = row_;
+  row.batch_seq += 1;
+  row.published_seq = std::max(row.published_seq, advance.published_seq);
+  set_row(row);
+  last_commit_ = context_.clock.now();
+  return true;
+}
+
+Next Lane::close_step(Worker& worker) {
+  const auto now = context_.clock.now();
+  fill_outbox(worker);
+  outbox_->pump();
+  if (outbox_->unpublished() > 0 && !closing_time_is_over()) return Next::at(now + milliseconds(50));
+  mark_published(worker, outbox_->unpublished() == 0);
+  finish_closing();
+  return Next::idle();
+}
+
+bool Lane::closing_time_is_over() const {
+  const std::lock_guard lock(mutex_);
+  return close_by_ && context_.clock.now() >= *close_by_;
+}
+
+void Lane::finish_closing() {
+  if (outbox_) outbox_->abandon();
+  current_.clear();
+  if (closed_.exchange(true)) return;
+  kafka_.lane_closed(partition_, assignment_);
+}
+
+Next Lane::wait(Worker& worker, std::string cause, std::optional<milliseconds> at_least) {
+  const auto delay = std::max(at_least.value_or(milliseconds(10)), core::full_jitter(context_.backoff, failures_++, worker.random().unit()));
+  not_before_ = context_.clock.now() + delay;
+  const std::lock_guard lock(mutex_);
+  if (paused_cause_.empty()) paused_since_ = context_.clock.now();
+  paused_cause_ = std::move(cause);
+  return Next::at(not_before_);
+}
+
+Next Lane::database_away(Worker& worker, const std::string& cause) {
+  worker.drop_connection();
+  doubtful_ = owned_;
+  context_.dependencies.down("postgres", cause);
+  return wait(worker, "postgres is away: " + cause);
+}
+
+void Lane::moving() {
+  failures_ = 0;
+  if (!away_.empty()) context_.dependencies.up(std::exchange(away_, {}));
+  const std::lock_guard lock(mutex_);
+  paused_cause_.clear();
+}
+
+}  // namespace deja::runtime

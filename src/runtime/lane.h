@@ -1,0 +1,132 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <deja/handler.h>
+
+#include "core/source_record.h"
+#include "core/status.h"
+#include "kafka/partition.h"
+#include "runtime/batch.h"
+#include "runtime/context.h"
+#include "runtime/kafka_view.h"
+#include "runtime/lane_metrics.h"
+#include "runtime/lane_outbox.h"
+#include "runtime/relay.h"
+#include "runtime/scheduler.h"
+
+// One lane of one assignment: taken over, fed by the polling thread, worked by one worker at a time, closed.
+
+namespace deja::runtime {
+
+class Lane final : public Task, public std::enable_shared_from_this<Lane> {
+ public:
+  Lane(const Context& context, KafkaView& kafka, Relay& relay, Scheduler& scheduler, const detail::HandlerSpec& spec, kafka::Partition partition,
+       std::uint64_t assignment, std::shared_ptr<LaneMetrics> metrics);
+
+  // The polling thread's side.
+  /// From now on records are taken, in log order from the row's next offset; until then, and after a fence, they are dropped.
+  void accept();
+  enum class Pushed { queued, first_in_queue, dropped };
+  Pushed push(core::SourceRecord record);
+  std::size_t queued() const;
+  std::size_t queued_bytes() const;
+  /// Finish the batch in flight, publish what is committed, mark the row clean; all that until `deadline`.
+  void close(core::Steady::time_point deadline);
+  /// The wanted offset is not in the log: nothing is consumed any more, by whatever cause in words.
+  void log_lost(std::string error);
+  bool closed() const { return closed_; }
+  bool stopped() const;  // by log_lost
+  std::uint64_t assignment() const { return assignment_; }
+
+  /// For Kafka's committed offset, which feeds lag tools: where the database stands, and the owner's mark.
+  struct Progress {
+    std::int64_t next_offset = -1;
+    std::string token;
+  };
+  Progress progress() const;
+
+  /// For the supervisor's look at the rows: the row as this owner left it; nothing while it is not owned or a batch is under way.
+  std::optional<postgres::LaneState> settled_row() const;
+  /// The row is not as it was left: look again before anything else.
+  void verify() {
+    verify_ = true;
+    scheduler_.wake(shared_from_this());
+  }
+
+  core::LaneStatus status() const;
+  std::vector<core::RecentDuplicate> recent_duplicates() const;
+  std::int64_t unpublished() const;
+  std::int32_t id() const;
+
+  Next step(Worker& worker) override;
+
+ private:
+  Next work(Worker& worker);
+  bool take_over(Worker& worker);
+  bool create_rows(Worker& worker, const postgres::LaneName& name);
+  std::optional<std::int64_t> start_offset(const kafka::Partition& partition);
+  void report_loss();
+  Next idle_step(Worker& worker);
+  Next translate(Worker& worker, const std::exception& e);
+  bool closing_time_is_over() const;
+  void settle(Worker& worker);
+  void fill_outbox(Worker& worker);
+  bool load_batch();
+  Next run_batch(Worker& worker);
+  void committed(BatchResult& result, const std::vector<PreparedRecord>& records);
+  bool mark_published(Worker& worker, bool clean);
+  Next close_step(Worker& worker);
+  void finish_closing();
+  void fence();
+  Next wait(Worker& worker, std::string cause, std::optional<std::chrono::milliseconds> at_least = std::nullopt);
+  Next database_away(Worker& worker, const std::string& cause);
+  void moving();
+  void set_row(const postgres::LaneState& row);
+
+  const Context& context_;
+  KafkaView& kafka_;
+  Relay& relay_;
+  Scheduler& scheduler_;
+  const detail::HandlerSpec& spec_;
+  const kafka::Partition partition_;
+  const std::uint64_t assignment_;
+  const std::shared_ptr<LaneMetrics> metrics_;
+
+  mutable std::mutex mutex_;
+  std::deque<core::SourceRecord> queue_;
+  std::size_t queue_bytes_ = 0;
+  std::optional<core::Steady::time_point> close_by_;
+  std::optional<std::string> lost_;
+  bool owned_ = false, running_ = false, accepting_ = false;
+  postgres::LaneState row_;
+  std::string paused_cause_;
+  core::Steady::time_point paused_since_{};
+  std::deque<core::RecentDuplicate> duplicates_;
+  std::shared_ptr<LaneOutbox> outbox_;
+  std::atomic<bool> verify_{false}, closed_{false};
+
+  // The worker's side alone, from step to step.
+  std::deque<core::SourceRecord> current_;  // taken from the queue, not yet committed
+  bool doubtful_ = false;                   // a commit of unknown outcome, or a row that moved
+  std::optional<BatchResult> in_doubt_;     // what it did, if it happened
+  std::vector<PreparedRecord> in_doubt_records_;
+  std::size_t limit_ = 0;                   // records of the next run; 0: all
+  std::int64_t savepoints_until_ = -1;      // offsets below run with savepoints
+  std::optional<std::string> forced_error_;
+  bool mark_in_doubt_ = false;              // the commit of unknown outcome was a mark
+  std::string away_;                        // the dependency a handler waits for
+  std::uint32_t failures_ = 0;              // in a row, for the delay
+  std::uint32_t repeats_ = 0;
+  core::Steady::time_point not_before_{}, last_commit_{};
+  bool reported_loss_ = false;
+};
+
+}  // namespace deja::runtime

@@ -1,0 +1,98 @@
+#include "runtime/lane.h"
+
+// The lane as other threads see it: the polling thread feeds it, the supervisor and the operators look at it.
+
+namespace deja::runtime {
+
+void Lane::accept() {
+  const std::lock_guard lock(mutex_);
+  accepting_ = owned_;
+}
+
+Lane::Pushed Lane::push(core::SourceRecord record) {
+  const std::lock_guard lock(mutex_);
+  if (!accepting_ || close_by_ || lost_) return Pushed::dropped;
+  queue_bytes_ += record.size;
+  queue_.push_back(std::move(record));
+  return queue_.size() == 1 ? Pushed::first_in_queue : Pushed::queued;
+}
+
+std::size_t Lane::queued() const {
+  const std::lock_guard lock(mutex_);
+  return queue_.size();
+}
+
+std::size_t Lane::queued_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return queue_bytes_;
+}
+
+void Lane::close(core::Steady::time_point deadline) {
+  {
+    const std::lock_guard lock(mutex_);
+    close_by_ = deadline;
+    queue_.clear();
+    queue_bytes_ = 0;
+  }
+  scheduler_.wake(shared_from_this());
+}
+
+void Lane::log_lost(std::string error) {
+  {
+    const std::lock_guard lock(mutex_);
+    lost_ = std::move(error);
+    queue_.clear();
+    queue_bytes_ = 0;
+  }
+  scheduler_.wake(shared_from_this());
+}
+
+bool Lane::stopped() const {
+  const std::lock_guard lock(mutex_);
+  return lost_.has_value();
+}
+
+Lane::Progress Lane::progress() const {
+  const std::lock_guard lock(mutex_);
+  if (!owned_) return {};
+  return {row_.next_offset, row_.token};
+}
+
+std::optional<postgres::LaneState> Lane::settled_row() const {
+  const std::lock_guard lock(mutex_);
+  if (!owned_ || running_ || closed_) return std::nullopt;
+  return row_;
+}
+
+core::LaneStatus Lane::status() const {
+  const std::lock_guard lock(mutex_);
+  core::LaneStatus s;
+  s.topic = partition_.topic;
+  s.partition = partition_.number;
+  s.state = close_by_ ? "draining" : lost_ ? "stopped" : owned_ ? "owned" : "taking over";
+  s.owner_epoch = row_.owner_epoch;
+  s.next_offset = owned_ ? row_.next_offset : -1;
+  s.queued_records = static_cast<std::int64_t>(queue_.size());
+  s.next_event_seq = row_.next_event_seq;
+  s.published_seq = row_.published_seq;
+  s.paused_cause = paused_cause_;
+  if (!paused_cause_.empty()) s.paused_seconds = std::chrono::duration<double>(context_.clock.now() - paused_since_).count();
+  return s;
+}
+
+std::vector<core::RecentDuplicate> Lane::recent_duplicates() const {
+  const std::lock_guard lock(mutex_);
+  return {duplicates_.begin(), duplicates_.end()};
+}
+
+std::int64_t Lane::unpublished() const {
+  const std::lock_guard lock(mutex_);
+  return outbox_ ? outbox_->unpublished() : 0;
+}
+
+std::int32_t Lane::id() const {
+  const std::lock_guard lock(mutex_);
+  return owned_ ? row_.id : 0;
+}
+
+}  // namespace deja::runtime

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <deja/handler.h>
+
+#include "core/keys.h"
+#include "core/source_record.h"
+#include "core/uuid.h"
+
+namespace deja::runtime {
+
+/// A record with its key and digest, or why it has none.
+struct PreparedRecord {
+  const core::SourceRecord* source = nullptr;
+  std::optional<core::Uuid> key;  // nothing: key-free, or failed
+  std::string raw_key;
+  std::int64_t digest = 0;
+  std::string failed_cause;  // empty: fine
+  std::string error;
+};
+
+/// Computes keys for the records of one handler. Not for two threads at once.
+class Preparer {
+ public:
+  Preparer(const detail::HandlerSpec& spec, const std::string& scope, const std::string& secret, std::string tenant_header);
+  PreparedRecord prepare(const core::SourceRecord& source);
+
+ private:
+  const detail::HandlerSpec& spec_;
+  std::string tenant_header_;
+  core::KeyMaker keys_;
+  core::FramedHash digests_;
+};
+
+/// Records side by side, as handlers of batches take them. Record can be neither copied nor moved, so they are built in place.
+class RecordArray {
+ public:
+  explicit RecordArray(const std::vector<const PreparedRecord*>& records);
+  ~RecordArray();
+  RecordArray(const RecordArray&) = delete;
+  RecordArray& operator=(const RecordArray&) = delete;
+  std::span<const Record> span() const { return {records_, size_}; }
+
+ private:
+  Record* records_ = nullptr;
+  std::size_t capacity_ = 0, size_ = 0;
+};
+
+}  // namespace deja::runtime

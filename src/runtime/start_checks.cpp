@@ -1,0 +1,124 @@
+#include "runtime/start_checks.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/clock.h"
+#include "core/keys.h"
+#include "postgres/errors.h"
+#include "postgres/inspection.h"
+#include "postgres/migrations.h"
+
+namespace deja::runtime {
+
+using std::chrono::milliseconds;
+
+namespace {
+constexpr milliseconds look_again_after{250};
+
+std::string joined(const std::vector<std::string>& items) {
+  std::string text;
+  for (const auto& item : items) text += (text.empty() ? "" : ", ") + item;
+  return text;
+}
+
+/// Calls `attempt` until it is done (empty text) or the start-up time is over.
+void wait_for(milliseconds limit, const Pause& pause, core::Log& log, const std::string& what,
+              const std::function<std::string()>& attempt) {
+  const auto end = core::Steady::now() + limit;
+  std::string told;
+  for (;;) {
+    const auto trouble = attempt();
+    if (trouble.empty()) return;
+    if (core::Steady::now() >= end)
+      throw Stop(exit_code::unavailable, what + " stayed away longer than startup.timeout.ms (" + std::to_string(limit.count()) + "): " + trouble);
+    if (trouble != told) log.warn("waiting at start", {{"for", what}, {"cause", trouble}});
+    told = trouble;
+    if (!pause(look_again_after)) throw Stop(exit_code::clean, "stopped while waiting for " + what);
+  }
+}
+
+core::KeyRecipe recipe_of(const detail::HandlerSpec& handler, const EngineOptions& options) {
+  return {handler.name, options.scope, handler.strategy, options.tenant_header.empty() ? "none" : "header " + options.tenant_header,
+          core::secret_id(options.secret)};
+}
+
+void check_recipes(postgres::Connection& c, const EngineOptions& options, const std::vector<detail::HandlerSpec>& handlers,
+                   const postgres::RegistryStore& registry) {
+  for (const auto& handler : handlers)
+    for (const auto& topic : handler.topics) {
+      const auto declared = recipe_of(handler, options);
+      const auto difference = core::difference(registry.agree_on_recipe(c, topic, declared), declared);
+      if (!difference.empty())
+        throw Stop(exit_code::configuration, "the recipe of idempotency keys changed for topic " + topic + " in group " + options.group + ": " + difference +
+                                                 "; every known key would be forgotten. Change it back, or start under another group.id");
+    }
+}
+}  // namespace
+
+void check_handlers(const std::vector<detail::HandlerSpec>& handlers) {
+  if (handlers.empty()) throw Stop(exit_code::configuration, "the program has no handler: register one with handle<YourHandler>(\"topic\")");
+  std::map<std::string, std::string> by_topic;
+  std::set<std::string> names;
+  for (const auto& handler : handlers) {
+    if (!names.insert(handler.name).second)
+      throw Stop(exit_code::configuration, "two handlers are named " + handler.name + ": the name is part of every key, give each its own");
+    if (handler.topics.empty()) throw Stop(exit_code::configuration, "handler " + handler.name + " has no topic: name at least one");
+    for (const auto& topic : handler.topics) {
+      if (topic.empty()) throw Stop(exit_code::configuration, "handler " + handler.name + " has a topic with an empty name");
+      const auto [other, is_new] = by_topic.emplace(topic, handler.name);
+      if (!is_new)
+        throw Stop(exit_code::configuration, other->second == handler.name
+                       ? "handler " + handler.name + " names topic " + topic + " twice"
+                       : "two handlers for topic " + topic + ": " + other->second + " and " + handler.name +
+                             "; a record has one effect, so call one from the other or give one another group.id");
+    }
+  }
+}
+
+void check_database(const EngineOptions& options, const postgres::ConnectionOptions& connection, const std::vector<detail::HandlerSpec>& handlers,
+                    const postgres::RegistryStore& registry, core::Log& log, const Pause& pause) {
+  wait_for(options.startup_timeout, pause, log, "Postgres", [&]() -> std::string {
+    try {
+      postgres::Connection c(connection);
+      postgres::check_schema(c, options.schema);
+      if (const auto missing = postgres::missing_rights(c, options.schema); !missing.empty())
+        throw Stop(exit_code::no_permission, "the role of postgres.url lacks rights: " + joined(missing) + "; an administrator grants them with schemas/roles/consumer.sql");
+      if (postgres::behind_transaction_pooler(c))
+        throw Stop(exit_code::configuration, "postgres.url leads to a transaction pooler: deja needs sessions of its own, connect to Postgres itself or use session pooling");
+      check_recipes(c, options, handlers, registry);
+      for (const auto& handler : handlers) registry.enter(c, {handler.name, options.instance, handler.strategy, options.build, handler.topics});
+      return {};
+    } catch (const Stop&) {
+      throw;
+    } catch (const std::exception& e) {
+      const auto failure = postgres::classify(e);
+      switch (failure.kind) {
+        case postgres::Failure::lost_connection:
+        case postgres::Failure::unavailable:
+        case postgres::Failure::repeat:
+        case postgres::Failure::standby:
+          return failure.message;
+        default:
+          throw postgres::stop_for(failure, false);
+      }
+    }
+  });
+}
+
+void check_topics(const EngineOptions& options, const std::vector<std::string>& topics, const kafka::Consumer& consumer, core::Log& log,
+                  const Pause& pause) {
+  wait_for(options.startup_timeout, pause, log, "Kafka", [&]() -> std::string {
+    if (!consumer.reachable(milliseconds(1000))) return "no broker answers (kafka.bootstrap.servers)";
+    std::vector<std::string> unknown;
+    for (const auto& topic : topics) {
+      const auto partitions = consumer.partition_count(topic, milliseconds(5000));
+      if (!partitions) return "no answer about topic " + topic;
+      if (*partitions == 0) unknown.push_back(topic);
+    }
+    return unknown.empty() ? "" : "unknown topic " + joined(unknown) + ": create it, or correct its name";
+  });
+}
+
+}  // namespace deja::runtime

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "postgres/registry_store.h"
+#include "runtime/context.h"
+#include "runtime/intake.h"
+
+// Looks after what no lane can see of itself: rows that moved (L4), gauges, published segments, whether Kafka answers.
+
+namespace deja::runtime {
+
+class Supervisor {
+ public:
+  Supervisor(const Context& context, Intake& intake, const postgres::RegistryStore& registry, std::string instance,
+             std::vector<std::pair<std::string, std::string>> topics_and_handlers);
+  ~Supervisor() { stop(); }
+  void start();
+  void stop();
+
+ private:
+  void run();
+  void look_at_rows();
+  void measure_lanes();
+  void measure_database();
+  void tidy_outbox();
+  postgres::Connection& connection();
+
+  const Context& context_;
+  Intake& intake_;
+  const postgres::RegistryStore& registry_;
+  const std::string instance_;
+  const std::vector<std::pair<std::string, std::string>> topics_and_handlers_;
+  std::unique_ptr<postgres::Connection> connection_;
+  struct Stall {
+    std::int64_t next_offset = -1;
+    core::Steady::time_point since;
+  };
+  std::map<kafka::Partition, Stall> stalls_;
+  std::set<kafka::Partition> shown_;                            // partitions whose gauges are exported
+  std::set<std::pair<std::string, std::string>> shown_pauses_;  // topic, cause
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace deja::runtime

@@ -1,0 +1,40 @@
+#include "runtime/thrown.h"
+
+#include <cxxabi.h>
+
+#include <cstdlib>
+#include <memory>
+#include <typeinfo>
+
+#include "core/disposition.h"
+
+namespace deja::runtime {
+
+namespace {
+std::string demangled(const char* name) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(name, nullptr, nullptr, &status), std::free);
+  return status == 0 ? text.get() : name;
+}
+}  // namespace
+
+std::string type_name(const std::exception& e) { return demangled(typeid(e).name()); }
+
+std::optional<Thrown> catch_thrown(const std::function<void()>& call) {
+  try {
+    call();
+    return std::nullopt;
+  } catch (const Reject& e) {
+    return Thrown{std::string(core::cause::rejected), "deja::Reject", e.what(), {}};
+  } catch (const Unavailable& e) {
+    return Thrown{{}, "deja::Unavailable", e.what(), e};
+  } catch (const std::exception& e) {
+    return Thrown{std::string(core::cause::exhausted), type_name(e), e.what(), {}};
+  } catch (...) {
+    const auto* type = abi::__cxa_current_exception_type();
+    const std::string name = type ? demangled(type->name()) : "unknown";
+    return Thrown{std::string(core::cause::exhausted), name, "the handler threw a value of type " + name + ", which is no std::exception", {}};
+  }
+}
+
+}  // namespace deja::runtime

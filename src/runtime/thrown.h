@@ -1,0 +1,24 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include <deja/errors.h>
+
+namespace deja::runtime {
+
+/// What a handler threw, in words. It may throw anything, an int too.
+struct Thrown {
+  std::string cause;  // of a dead letter
+  std::string type;
+  std::string message;
+  std::optional<Unavailable> unavailable;
+};
+
+std::optional<Thrown> catch_thrown(const std::function<void()>& call);
+
+/// A readable name of the exception that is being handled.
+std::string type_name(const std::exception& e);
+
+}  // namespace deja::runtime

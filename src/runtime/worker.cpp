@@ -1,0 +1,30 @@
+#include "runtime/worker.h"
+
+#include <random>
+
+namespace deja::runtime {
+
+Worker::Worker(const Context& context) : context_(context), random_(std::random_device{}()) {}
+
+postgres::Connection& Worker::connection() {
+  if (!connection_) {
+    connection_ = std::make_unique<postgres::Connection>(context_.connection);
+    prepared_ = std::make_unique<postgres::PreparedStatements>();
+    context_.dependencies.up("postgres");
+  }
+  return *connection_;
+}
+
+void Worker::drop_connection() {
+  connection_.reset();
+  prepared_.reset();
+}
+
+Worker::Handler& Worker::handler(const detail::HandlerSpec& spec) {
+  const auto found = handlers_.find(spec.name);
+  if (found != handlers_.end()) return found->second;
+  Handler made{spec.make(), Preparer(spec, context_.batch.scope, context_.secret, context_.tenant_header)};
+  return handlers_.emplace(spec.name, std::move(made)).first->second;
+}
+
+}  // namespace deja::runtime

@@ -1,0 +1,10 @@
+// expect: deja: first_of takes by_header, by_key and by_payload
+#include <deja/deja.h>
+
+struct Handler {
+  static constexpr auto name = "settle-payment";
+  static constexpr auto idempotency = deja::first_of("Idempotency-Key", "ce_id");
+  void handle(const deja::Record&, deja::Transaction&) {}
+};
+
+void try_it(deja::Application& app) { app.handle<Handler>("payments"); }
