@@ -6,6 +6,10 @@
 
 #include "kafka/client.h"
 
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wgnu-statement-expression"  // inside librdkafka's RD_KAFKA_V_ macros
+#endif
+
 namespace deja::kafka {
 
 namespace {

@@ -11,8 +11,8 @@ namespace deja::runtime {
 using std::chrono::milliseconds;
 
 namespace {
-constexpr std::size_t savepoint_slice = 64;  // beyond it Postgres' cache of sub-transactions overflows
 constexpr milliseconds publish_mark_after{1000};
+constexpr core::BackoffPolicy repeat_backoff{milliseconds(5), milliseconds(1000)};
 constexpr std::size_t remembered_duplicates = 20;
 }  // namespace
 
@@ -120,9 +120,8 @@ bool Lane::load_batch() {
 }
 
 Next Lane::run_batch(Worker& worker) {
-  const bool with_savepoints = current_.front().view.offset < savepoints_until_;
-  std::size_t n = limit_ > 0 ? std::min(limit_, current_.size()) : current_.size();
-  if (with_savepoints) n = std::min(n, savepoint_slice);
+  const auto shape = plan_.next(current_.size(), current_.front().view.offset);
+  const auto n = shape.records;
   auto& connection = worker.connection();
   Worker::Handler* handler = nullptr;
   try {
@@ -137,24 +136,22 @@ Next Lane::run_batch(Worker& worker) {
   BatchResult result;
   Batch batch(context_.batch, context_.stores, connection, worker.prepared(), spec_, *handler->instance, row_);
   try {
-    batch.run(records, outbox_->acknowledged(), with_savepoints ? Pass::savepoints : Pass::plain, result, forced_error_);
+    batch.run(records, outbox_->acknowledged(), shape.savepoints ? Pass::savepoints : Pass::plain, result, shape.forced_error);
   } catch (const NeedsSavepoints&) {
     context_.metrics.counter("deja_batch_repeats_total", {"handler_error"}).add();
-    savepoints_until_ = current_[n - 1].view.offset + 1;
+    plan_.needs_savepoints(current_[n - 1].view.offset);
     return Next::now();
   } catch (const FailedAtCommit& e) {
     context_.metrics.counter("deja_batch_repeats_total", {"commit_error"}).add();
-    if (n == 1) forced_error_ = e.what();
-    limit_ = 1;
+    plan_.failed_at_commit(n, e.what());
     return Next::now();
   } catch (const RepeatBatch& e) {
     context_.metrics.counter("deja_batch_repeats_total", {e.cause}).add();
-    if (++repeats_ >= 3) limit_ = std::max<std::size_t>(1, n / 2);
-    not_before_ = context_.clock.now() + core::full_jitter({milliseconds(5), milliseconds(1000)}, repeats_, worker.random().unit());
+    not_before_ = context_.clock.now() + core::full_jitter(repeat_backoff, plan_.repeat(n), worker.random().unit());
     return Next::at(not_before_);
   } catch (const DependencyAway& e) {
     if (e.index > 0) {  // those before it need not wait
-      limit_ = e.index;
+      plan_.stop_before(e.index);
       return Next::now();
     }
     metrics_->unavailable();
@@ -190,9 +187,7 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
   outbox_->committed(result.first_event_seq, std::move(result.events));
   outbox_->pump();
   current_.erase(current_.begin(), current_.begin() + static_cast<std::ptrdiff_t>(result.outcomes.size()));
-  if (current_.empty() || current_.front().view.offset >= savepoints_until_) limit_ = 0;
-  forced_error_.reset();
-  repeats_ = 0;
+  plan_.committed(current_.empty() ? std::nullopt : std::optional(current_.front().view.offset));
   last_commit_ = context_.clock.now();
   moving();
 }

@@ -11,6 +11,7 @@
 
 #include <deja/handler.h>
 
+#include "core/batch_plan.h"
 #include "core/source_record.h"
 #include "core/status.h"
 #include "kafka/partition.h"
@@ -118,13 +119,10 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   bool doubtful_ = false;                   // a commit of unknown outcome, or a row that moved
   std::optional<BatchResult> in_doubt_;     // what it did, if it happened
   std::vector<PreparedRecord> in_doubt_records_;
-  std::size_t limit_ = 0;                   // records of the next run; 0: all
-  std::int64_t savepoints_until_ = -1;      // offsets below run with savepoints
-  std::optional<std::string> forced_error_;
+  core::BatchPlan plan_;
   bool mark_in_doubt_ = false;              // the commit of unknown outcome was a mark
   std::string away_;                        // the dependency a handler waits for
   std::uint32_t failures_ = 0;              // in a row, for the delay
-  std::uint32_t repeats_ = 0;
   core::Steady::time_point not_before_{}, last_commit_{};
   bool reported_loss_ = false;
 };

@@ -110,9 +110,7 @@ void Lane::fence() {
   in_doubt_.reset();
   in_doubt_records_.clear();
   mark_in_doubt_ = doubtful_ = false;
-  limit_ = 0;
-  forced_error_.reset();
-  savepoints_until_ = -1;
+  plan_.reset();
   const std::lock_guard lock(mutex_);
   if (outbox_) outbox_->abandon();
   outbox_.reset();

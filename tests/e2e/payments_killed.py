@@ -27,7 +27,7 @@ class WhenTheConsumerIsKilledAgainAndAgain(PaymentsTest):
             program = self.start(settings)
             before = self.passed()
             wait_until(lambda: self.passed() > before or not feeder.is_alive(), 60, "some progress", program, every=0.01)
-            time.sleep(dice.uniform(0, 1))  # not to await something: so that the kill comes at any moment
+            time.sleep(dice.uniform(0, 2))  # not to await something: so that the kill comes at any moment, before and after events are out
             program.kill()
             kills += 1
         feeder.join()

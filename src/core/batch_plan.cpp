@@ -1,0 +1,35 @@
+#include "core/batch_plan.h"
+
+#include <algorithm>
+
+namespace deja::core {
+
+BatchShape BatchPlan::next(std::size_t available, std::int64_t first_offset) const {
+  BatchShape shape;
+  shape.records = limit_ > 0 ? std::min(limit_, available) : available;
+  shape.savepoints = first_offset < savepoints_until_;
+  if (shape.savepoints) shape.records = std::min(shape.records, savepoint_slice);
+  shape.forced_error = forced_error_;
+  return shape;
+}
+
+void BatchPlan::needs_savepoints(std::int64_t last_offset) { savepoints_until_ = std::max(savepoints_until_, last_offset + 1); }
+
+void BatchPlan::failed_at_commit(std::size_t records, std::string error) {
+  limit_ = 1;
+  if (records == 1) forced_error_ = std::move(error);
+}
+
+std::uint32_t BatchPlan::repeat(std::size_t records) {
+  if (++repeats_ >= halve_from) limit_ = std::max<std::size_t>(1, records / 2);
+  return repeats_;
+}
+
+void BatchPlan::committed(std::optional<std::int64_t> first_left) {
+  forced_error_.reset();
+  repeats_ = 0;
+  // while slices with savepoints are left, a limit set among them still counts: the record to blame may be further on
+  if (!first_left || *first_left >= savepoints_until_) limit_ = 0;
+}
+
+}  // namespace deja::core

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace deja::core {
+
+/// How the next try at the front of a lane's records is made.
+struct BatchShape {
+  std::size_t records = 0;
+  bool savepoints = false;
+  std::optional<std::string> forced_error;  // the only record fails with this, without being run
+};
+
+/// Decides, from what happened to the tries before, how a lane runs its records: all at once while all is well; in slices with a
+/// savepoint for each record when one failed; one alone when a failure shows only at COMMIT. Nothing here does I/O.
+class BatchPlan {
+ public:
+  /// Beyond 64 sub-transactions Postgres' cache of them overflows.
+  static constexpr std::size_t savepoint_slice = 64;
+  /// From this many repeats in a row on, each halves the batch.
+  static constexpr std::uint32_t halve_from = 3;
+
+  BatchShape next(std::size_t available, std::int64_t first_offset) const;
+
+  /// A record of the try failed after statements were sent; the try's last offset was `last_offset`.
+  void needs_savepoints(std::int64_t last_offset);
+  void failed_at_commit(std::size_t records, std::string error);
+  /// Deadlock or serialization failure. Returns how many in a row.
+  std::uint32_t repeat(std::size_t records);
+  /// The record at `index` cannot run now: those before it need not wait.
+  void stop_before(std::size_t index) { limit_ = index; }
+  /// The try was committed. `first_left`: the first offset that is left, if any.
+  void committed(std::optional<std::int64_t> first_left);
+  void reset() { *this = BatchPlan(); }
+
+ private:
+  std::size_t limit_ = 0;  // 0: none
+  std::int64_t savepoints_until_ = -1;
+  std::optional<std::string> forced_error_;
+  std::uint32_t repeats_ = 0;
+};
+
+}  // namespace deja::core

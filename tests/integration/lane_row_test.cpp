@@ -1,0 +1,157 @@
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "postgres/connection.h"
+#include "postgres/errors.h"
+#include "postgres/lane_store.h"
+#include "postgres/migrations.h"
+#include "postgres/outbox_store.h"
+#include "testing/scratch_database.h"
+
+// The lane row's rules on a real Postgres, with two owners where it takes two.
+
+namespace deja::postgres {
+namespace {
+
+class LaneRow : public ::testing::Test {
+ protected:
+  LaneRow() {
+    Connection c({.url = database_.url()});
+    migrate(c, "deja", false);
+    lanes_.create(one_, name_, 0);
+  }
+
+  LaneAdvance to(std::int64_t offset) const {
+    LaneAdvance advance;
+    advance.next_offset = offset;
+    return advance;
+  }
+  bool commit_batch(Connection& c, const LaneState& row, std::int64_t offset, std::int64_t events = 0) {
+    if (!lanes_.begin(c, row, to(offset))) return false;
+    c.exec(lanes_.close_sql(row, events) + "commit");
+    return true;
+  }
+
+  testing::ScratchDatabase database_;
+  Connection one_{{.url = database_.url(), .read_only = true}};
+  Connection two_{{.url = database_.url(), .read_only = true}};
+  LaneStore lanes_{"deja", "test"};
+  const LaneName name_{"g", "t", 0, 0};
+};
+
+TEST_F(LaneRow, L1_EveryTransactionRaisesBatchSeqByOneAndMatchesOnlyTheRowAsItWasLeft) {
+  auto row = lanes_.take_over(one_, name_).value();
+  ASSERT_TRUE(commit_batch(one_, row, 5));
+  EXPECT_FALSE(commit_batch(one_, row, 6)) << "batch_seq has moved";
+  row.batch_seq += 1;
+  EXPECT_FALSE(commit_batch(one_, row, 6)) << "next_offset has moved";
+  row.next_offset = 5;
+  EXPECT_TRUE(lanes_.mark(one_, row, to(5)));
+  row.batch_seq += 1;
+  EXPECT_TRUE(commit_batch(one_, row, 6));
+  EXPECT_EQ(lanes_.read_locked(one_, row.id).batch_seq, row.batch_seq + 1);
+}
+
+TEST_F(LaneRow, L2_ALookUnderTheLockWaitsForTheCommitInFlight) {
+  const auto row = lanes_.take_over(one_, name_).value();
+  ASSERT_TRUE(lanes_.begin(one_, row, to(3)));
+  auto settled = std::async(std::launch::async, [&] { return lanes_.read_locked(two_, row.id); });
+  // It waits for the row: Postgres says so itself.
+  Connection watcher({.url = database_.url()});
+  while (watcher.exec("select 1 from pg_stat_activity where pid = " + std::to_string(two_.backend_pid()) + " and wait_event_type = 'Lock'").empty()) {
+  }
+  one_.exec(lanes_.close_sql(row, 0) + "commit");
+  EXPECT_EQ(settled.get().batch_seq, row.batch_seq + 1);
+}
+
+TEST_F(LaneRow, L3_ATokenIsDrawnAnewAtEachTakeOverAndFencesTheOwnerBefore) {
+  const auto old = lanes_.take_over(one_, name_).value();
+  const auto now = lanes_.take_over(two_, name_).value();
+  EXPECT_NE(old.token, now.token);
+  EXPECT_EQ(now.owner_epoch, old.owner_epoch + 1);
+  EXPECT_FALSE(commit_batch(one_, old, 1));
+  EXPECT_TRUE(commit_batch(two_, now, 1));
+}
+
+TEST_F(LaneRow, ATakeOverSeesWhetherTheOwnerBeforeHandedOverInOrder) {
+  auto row = lanes_.take_over(one_, name_).value();
+  EXPECT_TRUE(row.was_clean) << "nobody was before";
+  row = lanes_.take_over(one_, name_).value();
+  EXPECT_FALSE(row.was_clean);
+  auto clean = to(0);
+  clean.clean = true;
+  ASSERT_TRUE(lanes_.mark(one_, row, clean));
+  EXPECT_TRUE(lanes_.take_over(two_, name_).value().was_clean);
+}
+
+TEST_F(LaneRow, L8_WhereATopicStartsIsDecidedOnceForAllPartitions) {
+  const LaneName other{"g", "u", 0, 0};
+  EXPECT_FALSE(lanes_.any_row_of_topic(one_, other));
+  lanes_.create_all(one_, "g", "u", {7, 8, 9});
+  lanes_.create_all(two_, "g", "u", {100, 100, 100, 100});
+  EXPECT_EQ(lanes_.take_over(one_, {"g", "u", 2, 0})->next_offset, 9);
+  EXPECT_FALSE(lanes_.take_over(one_, {"g", "u", 3, 0}));
+}
+
+TEST_F(LaneRow, B2_AnOpenLaneCannotBeCommitted) {
+  const auto row = lanes_.take_over(one_, name_).value();
+  ASSERT_TRUE(lanes_.begin(one_, row, to(1)));
+  try {
+    one_.exec("commit");
+    FAIL() << "the commit went through";
+  } catch (const std::exception& e) {
+    EXPECT_NE(classify(e).message.find("deja commits the batch"), std::string::npos);
+  }
+  EXPECT_EQ(lanes_.read_locked(one_, row.id).next_offset, 0);
+}
+
+TEST_F(LaneRow, B2_AfterALostTransactionBlockTheSessionWritesNothing) {
+  const auto row = lanes_.take_over(one_, name_).value();
+  ASSERT_TRUE(lanes_.begin(one_, row, to(1)));
+  one_.exec("rollback");
+  EXPECT_ANY_THROW(one_.exec(lanes_.close_sql(row, 0)));
+}
+
+TEST_F(LaneRow, B2_WhatAHandlerSetForTheTransactionDoesNotMakeTheCommitLessDurable) {
+  const auto row = lanes_.take_over(one_, name_).value();
+  ASSERT_TRUE(lanes_.begin(one_, row, to(1)));
+  one_.exec("set local synchronous_commit = off");
+  one_.exec(lanes_.close_sql(row, 0));
+  EXPECT_STREQ(one_.exec("show synchronous_commit")[0][0].c_str(), "on");
+  one_.exec("commit");
+}
+
+TEST_F(LaneRow, O3_ASegmentWithAnUnpublishedOrALateEventIsNotTruncated) {
+  OutboxStore outbox("deja");
+  core::OutboundEvent event;
+  event.topic = "out";
+  auto row = lanes_.take_over(one_, name_).value();
+  const auto start = lanes_.begin(one_, row, to(1)).value();
+  one_.exec(outbox.insert_sql(one_, start.open_segment, row.id, 1, {event}) + lanes_.close_sql(row, 1) + "commit");
+  EXPECT_FALSE(outbox.truncate(two_, start.open_segment)) << "still open";
+  ASSERT_TRUE(outbox.rotate(two_, 1));
+  EXPECT_FALSE(outbox.truncate(two_, start.open_segment)) << "not published";
+  row.batch_seq += 1;
+  row.next_offset = 1;
+  auto published = to(1);
+  published.published_seq = 1;
+  ASSERT_TRUE(lanes_.mark(one_, row, published));
+  row.batch_seq += 1;
+  // a late writer that had read the old segment's number
+  ASSERT_TRUE(lanes_.begin(one_, row, to(2)));
+  one_.exec(outbox.insert_sql(one_, start.open_segment, row.id, 2, {event}));
+  EXPECT_ANY_THROW(outbox.truncate(two_, start.open_segment)) << "the lock is not to be had";
+  one_.exec(lanes_.close_sql(row, 1) + "commit");
+  EXPECT_FALSE(outbox.truncate(two_, start.open_segment)) << "the late event is not published";
+  row.batch_seq += 1;
+  row.next_offset = 2;
+  published = to(2);
+  published.published_seq = 2;
+  ASSERT_TRUE(lanes_.mark(one_, row, published));
+  EXPECT_TRUE(outbox.truncate(two_, start.open_segment));
+  EXPECT_EQ(outbox.read(one_, row.id, 0, 100, 10).size(), 0U);
+}
+
+}  // namespace
+}  // namespace deja::postgres
