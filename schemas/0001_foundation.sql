@@ -60,6 +60,8 @@ create table {schema}.lanes (
   suspect_starts     integer not null default 0,
   clean              boolean not null default true,
   open               boolean not null default false,
+  paused_cause       text,     -- in words, for operators: written by the owner while it waits, no part of the protocol
+  blocked_by         text,
   last_commit_at     timestamptz,
   unique (group_id, topic, partition, lane)
 ) with (fillfactor = 50);

@@ -24,7 +24,7 @@ struct Options {
 /// The consumer inside a program that has a main of its own. Programs without one use Application.
 ///
 /// Threading: all members from one thread, but request_stop(), which any thread may call (not a signal handler).
-/// Ownership: owns its threads, connections and handlers; the destructor stops them, without a drain.
+/// Ownership: owns its threads, connections and handlers; the destructor stops them, without a drain, and waits for handlers that run.
 class Runtime {
  public:
   /// Throws Stop (64, 78) for a configuration that is wrong.

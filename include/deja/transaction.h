@@ -31,8 +31,9 @@ class TransactionBackend {
 /// The Postgres transaction that holds the idempotency keys, the handlers' writes, the events and the consumer's progress.
 ///
 /// Threading: only the thread that called the handler, and only during that call.
-/// Order: statements take effect in the order of the calls. What is collected is sent before any statement whose result is asked
-/// for, and at the end of the batch; runs of insert() into one table go out as one statement.
+/// Order: statements take effect in the order of the calls, with one freedom: inserts between two other statements go out table by
+/// table, in the order in which the tables came up. What is collected is sent before any statement whose result is asked for, and at
+/// the end of the batch.
 /// Errors: an error of a collected statement belongs to the record that caused it and cannot be caught in the handler.
 class SqlWriter {
  public:

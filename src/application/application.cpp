@@ -88,9 +88,13 @@ int Application::run() {
     impl_->signals.on_stop([&runtime] { runtime.request_stop(); });
     runtime.start();
     if (!runtime.wait()) runtime.impl_->log().warn("drain.timeout.ms cut the drain short; what was not committed will be read again");
+    // Its thread cannot be ended alone; with the process its transaction is rolled back.
+    if (runtime.impl_->handler_hangs()) std::_Exit(exit_code::clean);
     return exit_code::clean;
   } catch (const Stop& stop) {
-    return ended(name_, stop);
+    const int code = ended(name_, stop);
+    if (runtime.impl_->handler_hangs()) std::_Exit(code);
+    return code;
   } catch (const std::exception& e) {
     return ended(name_, Stop(exit_code::defect, std::string("a defect: ") + e.what()));
   }

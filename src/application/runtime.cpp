@@ -62,6 +62,7 @@ runtime::EngineOptions Runtime::Impl::engine_options() const {
   o.postgres_lost = c.duration("postgres.lost.ms");
   o.drain_timeout = c.duration("drain.timeout.ms");
   o.startup_timeout = c.duration("startup.timeout.ms");
+  o.handler_timeout = c.duration("handler.timeout.ms");
   o.backoff_base = c.duration("retry.backoff.base.ms");
   o.backoff_max = c.duration("retry.backoff.max.ms");
   return o;
@@ -78,7 +79,8 @@ void Runtime::Impl::start() {
                                    [this](std::string_view path, std::string_view what) {
                                      log_.error("an HTTP answer failed", {{"path", std::string(path)}, {"error", std::string(what)}});
                                    }});
-    log_.info("serving metrics, health and status", {{"address", address}, {"port", std::int64_t{http_->port()}}});
+    log_.info("serving metrics, health and status", {{"address", address.substr(0, address.rfind(':') + 1) + std::to_string(http_->port())},
+                                                           {"port", std::int64_t{http_->port()}}});
   }
   engine_->start([this](std::chrono::milliseconds time) { return pause(time); });
 }
@@ -104,6 +106,8 @@ bool Runtime::Impl::pause(std::chrono::milliseconds time) {
   std::unique_lock lock(mutex_);
   return !stop_wanted_.wait_for(lock, time, [this] { return stop_requested_; });
 }
+
+bool Runtime::Impl::handler_hangs() const { return engine_ && engine_->handler_hangs(); }
 
 core::Status Runtime::Impl::status() const { return engine_->status(); }
 

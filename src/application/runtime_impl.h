@@ -27,6 +27,7 @@ class Runtime::Impl {
   void start();
   bool wait();
   void request_stop();
+  bool handler_hangs() const;
   void run_sql(std::string_view sql);
 
  private:

@@ -84,7 +84,7 @@ void check_offsets_of(const config::Config& config, const std::string& group, co
     if (const auto found = ranges.find(partition); found != ranges.end() && (lanes.lowest < found->second.start || lanes.highest > found->second.end)) {
       clean = false;
       findings.fail("log", name + "the lane is at " + std::to_string(lanes.lowest) + ", the log has " + std::to_string(found->second.start) + " to " + std::to_string(found->second.end),
-                    "records were lost by retention, or the topic is another one: see lanes accept-loss");
+                    "records were lost by retention, or the topic is another one: see docs/operations.md");
     }
     const auto found = committed.find(partition);
     if (found == committed.end()) continue;
@@ -97,7 +97,7 @@ void check_offsets_of(const config::Config& config, const std::string& group, co
     } else if (!ours && offset != lanes.lowest) {
       clean = false;
       findings.warn("offsets", detail + ", and it was not deja that committed it",
-                    "resetting offsets with Kafka's tools has no effect, use `deja lanes reset`; another consumer must not work in this group");
+                    "resetting offsets with Kafka's tools has no effect, the lane's row decides; another consumer must not work in this group");
     }
   }
   if (clean) findings.ok("offsets", "group " + group + ": Kafka's offsets and the lanes agree on " + std::to_string(progress.size()) + " partitions");

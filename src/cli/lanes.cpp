@@ -46,7 +46,7 @@ int show(const Context& context) {
       lag = std::max<std::int64_t>(0, found->second.end - row.next_offset);
     }
     if (!output.row({row.group, row.topic, row.partition, row.lane, cell_of(row.instance), row.owner_epoch, row.next_offset, end, lag, std::int64_t{0},
-                     row.published_seq, row.next_event_seq, Cell(), Cell(), cell_of(row.last_commit_at)})) {
+                     row.published_seq, row.next_event_seq, cell_of(row.paused_cause), cell_of(row.blocked_by), cell_of(row.last_commit_at)})) {
       break;
     }
   }

@@ -25,6 +25,17 @@ std::uint32_t BatchPlan::repeat(std::size_t records) {
   return repeats_;
 }
 
+void BatchPlan::too_slow(std::size_t first, std::size_t count, std::string error) {
+  if (first > 0) {
+    limit_ = first;
+  } else if (count > 1) {
+    limit_ = count / 2;
+  } else {
+    limit_ = 1;
+    forced_error_ = std::move(error);
+  }
+}
+
 void BatchPlan::committed(std::optional<std::int64_t> first_left) {
   forced_error_.reset();
   repeats_ = 0;

@@ -32,6 +32,9 @@ class BatchPlan {
   std::uint32_t repeat(std::size_t records);
   /// The record at `index` cannot run now: those before it need not wait.
   void stop_before(std::size_t index) { limit_ = index; }
+  /// A handler call for `count` records from `first` on took too long: those before it are committed first, several are halved, and
+  /// one alone fails with `error`.
+  void too_slow(std::size_t first, std::size_t count, std::string error);
   /// The try was committed. `first_left`: the first offset that is left, if any.
   void committed(std::optional<std::int64_t> first_left);
   void reset() { *this = BatchPlan(); }

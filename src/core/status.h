@@ -22,6 +22,7 @@ struct LaneStatus {
   std::int64_t next_event_seq = 0;
   std::int64_t published_seq = 0;
   std::string paused_cause;  // empty: not paused
+  std::string blocked_by;    // the dependency or record that holds it up
   double paused_seconds = 0;
 };
 

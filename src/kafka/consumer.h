@@ -76,7 +76,8 @@ class Consumer {
   Watermarks cached_watermarks(const Partition& partition) const;
 
   // Look-ups, any thread. Nothing: Kafka did not answer in time, or does not know the topic.
-  std::optional<std::int64_t> committed(const Partition& partition, std::chrono::milliseconds timeout) const;  // -1: none
+  /// Offset -1: none.
+  std::optional<CommittedOffset> committed(const Partition& partition, std::chrono::milliseconds timeout) const;
   std::optional<Watermarks> watermarks(const Partition& partition, std::chrono::milliseconds timeout) const;
   /// Number of partitions; 0: the topic does not exist; nothing: no answer.
   std::optional<int> partition_count(const std::string& topic, std::chrono::milliseconds timeout) const;

@@ -22,6 +22,7 @@ Json lane_json(const core::LaneStatus& lane) {
           {"next_event_seq", lane.next_event_seq},
           {"published_seq", lane.published_seq},
           {"paused_cause", given(lane.paused_cause)},
+          {"blocked_by", given(lane.blocked_by)},
           {"paused_seconds", lane.paused_seconds}};
 }
 

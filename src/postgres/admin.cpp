@@ -45,7 +45,7 @@ std::vector<HandlerRow> Admin::handlers() {
 }
 
 std::vector<LaneRow> Admin::lanes() {
-  const auto result = ask("select group_id, topic, partition, lane, instance, owner_epoch, next_offset, published_seq, next_event_seq, " +
+  const auto result = ask("select group_id, topic, partition, lane, instance, owner_epoch, next_offset, published_seq, next_event_seq, paused_cause, blocked_by, " +
                               utc("last_commit_at") + " from {schema}.lanes where" + in_group + "order by 1, 2, 3, 4",
                           {group_});
   std::vector<LaneRow> rows;
@@ -61,6 +61,8 @@ std::vector<LaneRow> Admin::lanes() {
     row.next_offset = c.number();
     row.published_seq = c.number();
     row.next_event_seq = c.number();
+    row.paused_cause = c.maybe_text();
+    row.blocked_by = c.maybe_text();
     row.last_commit_at = c.maybe_text();
     rows.push_back(std::move(row));
   }

@@ -25,7 +25,7 @@ struct LaneRow {
   std::int64_t partition = 0, lane = 0;
   std::optional<std::string> instance;
   std::int64_t owner_epoch = 0, next_offset = 0, published_seq = 0, next_event_seq = 0;
-  std::optional<std::string> last_commit_at;
+  std::optional<std::string> paused_cause, blocked_by, last_commit_at;
 };
 
 struct OutboxRow {

@@ -41,12 +41,14 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
   any_ = sql("select 1 from {schema}.lanes where group_id = $1 and topic = $2 limit 1");
   // the returned `clean` is the old owner's mark, read from the row as it was
   take_ = sql(std::string("update {schema}.lanes l set owner_token = gen_random_uuid(), owner_epoch = l.owner_epoch + 1, instance = $2, "
-                          "clean = false, open = false from (select id, clean as was_clean from {schema}.lanes where id = $1::int) o "
+                          "clean = false, open = false, paused_cause = null, blocked_by = null from (select id, clean as was_clean from {schema}.lanes where id = $1::int) o "
                           "where l.id = o.id returning l.id, l.owner_token, l.owner_epoch, l.batch_seq, l.next_offset, l.next_event_seq, "
                           "l.published_seq, l.parked_version, l.incarnation, o.was_clean"));
   create_ = sql("insert into {schema}.lanes (group_id, topic, partition, lane, next_offset) values ($1, $2, $3::int, $4::int, $5::bigint) "
                 "on conflict do nothing");
   lock_ = sql(std::string("select ") + columns + " from {schema}.lanes where id = $1::int for update");
+  pause_ = sql("update {schema}.lanes set paused_cause = nullif($3, ''), blocked_by = nullif($4, '') where id = (select id from {schema}.lanes "
+               "where id = $1::int and owner_token = $2::uuid for update skip locked)");
   look_ = sql("select id, owner_token, batch_seq from {schema}.lanes where id = any($1::int[])");
 }
 
@@ -146,6 +148,17 @@ bool LaneStore::mark(Connection& c, const LaneState& row, const LaneAdvance& adv
     const auto result = c.exec(begin_writing + sql(compare_and_set(c, row, advance, false) + " returning id"));
     c.exec(result.empty() ? "ROLLBACK" : "COMMIT");
     return !result.empty();
+  } catch (...) {
+    rollback_quietly(c);
+    throw;
+  }
+}
+
+void LaneStore::show_pause(Connection& c, const LaneState& row, const std::string& cause, const std::string& blocked_by) const {
+  c.exec(begin_writing);
+  try {
+    c.exec_params(pause_, {text(row.id), row.token, cause, blocked_by});
+    c.exec("COMMIT");
   } catch (...) {
     rollback_quietly(c);
     throw;

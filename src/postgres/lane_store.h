@@ -72,12 +72,15 @@ class LaneStore {
     std::string token;
     std::int64_t batch_seq;
   };
+  /// What /status says of the lane, for `deja lanes`. Leaves a row alone that is locked or has another owner; no part of the protocol,
+  /// so batch_seq stays.
+  void show_pause(Connection& c, const LaneState& row, const std::string& cause, const std::string& blocked_by) const;
   std::vector<Seen> look(Connection& c, const std::vector<std::int32_t>& ids) const;
 
  private:
   std::string sql(std::string_view text) const;
   std::string schema_, instance_;
-  std::string select_, take_, create_, any_, lock_, mark_, look_;
+  std::string select_, take_, create_, any_, lock_, look_, pause_;
 };
 
 }  // namespace deja::postgres

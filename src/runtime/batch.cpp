@@ -52,7 +52,7 @@ void raise_unless_own(const postgres::SqlFailure& failure, const std::string& ha
 Batch::Batch(const BatchSettings& settings, const Stores& stores, postgres::Connection& connection, postgres::PreparedStatements& prepared,
              const detail::HandlerSpec& spec, detail::HandlerInstance& handler, const postgres::LaneState& row)
     : settings_(settings), stores_(stores), connection_(connection), prepared_(prepared), spec_(spec), handler_(handler), row_(row),
-      collector_(connection, prepared) {}
+      collector_(connection, prepared, settings.max_event_bytes) {}
 
 Batch::~Batch() = default;
 
@@ -134,7 +134,7 @@ void Batch::call(Slot& slot) {
   if (forced_error_) return fail(slot, core::cause::exhausted, "commit", *forced_error_, "commit");
   if (pass_ == Pass::savepoints) postgres::set_savepoint(connection_);
   const Record record(slot.prepared->source->view);
-  const auto thrown = guarded_call([&] { handler_.handle(record, collector_); }, slot);
+  const auto thrown = guarded_call([&] { handler_.handle(record, collector_); }, slot, 1);
   if (!thrown && keep()) return succeed(slot);
   const auto& failure = thrown ? *thrown : *flush_failure_;
   take_back();
@@ -164,7 +164,7 @@ void Batch::run_slice(std::vector<Slot*> slice) {
   std::vector<const PreparedRecord*> prepared;
   for (const auto* slot : slice) prepared.push_back(slot->prepared);
   const RecordArray records(prepared);
-  const auto thrown = guarded_call([&] { handler_.handle_batch(records.span(), collector_); }, *slice.front());
+  const auto thrown = guarded_call([&] { handler_.handle_batch(records.span(), collector_); }, *slice.front(), slice.size());
   if (!thrown && keep()) {
     const auto rejected = collector_.rejected();
     for (auto* slot : slice) {
@@ -184,12 +184,17 @@ void Batch::run_slice(std::vector<Slot*> slice) {
 }
 
 // Runs a handler and says what it threw, as its record's own failure; what concerns the whole batch is thrown on.
-std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, const Slot& slot) {
+std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, const Slot& first, std::size_t count) {
   collector_.begin_call();
   ++starts_;
   const auto before = std::chrono::steady_clock::now();
   auto thrown = catch_thrown(handle);
   call_seconds_.push_back(seconds_since(before));
+  const auto index = static_cast<std::size_t>(&first - slots_.data());
+  // Looked at before anything else: the session may have ended meanwhile, which is no outage.
+  if (call_seconds_.back() > std::chrono::duration<double>(settings_.handler_timeout).count())
+    throw HandlerTooSlow(index, count, "the handler ran for " + std::to_string(static_cast<std::int64_t>(call_seconds_.back() * 1000)) +
+                                           " ms, longer than handler.timeout.ms (" + std::to_string(settings_.handler_timeout.count()) + ")");
   if (const auto& failure = collector_.failure()) {
     raise_unless_own(*failure, spec_.name);
     if (pass_ == Pass::plain) throw NeedsSavepoints(failure->message);
@@ -199,7 +204,6 @@ std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, c
                           failure->message + ")", {}};
   }
   if (thrown && thrown->unavailable) {
-    const auto index = static_cast<std::size_t>(&slot - slots_.data());
     throw DependencyAway(index, thrown->unavailable->dependency(), thrown->unavailable->retry_after());
   }
   if (thrown && pass_ == Pass::plain && collector_.sent()) throw NeedsSavepoints(thrown->message);

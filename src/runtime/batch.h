@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -33,6 +34,8 @@ struct BatchSettings {
   bool quarantine_conflicts = true;
   std::vector<std::string> dlq_headers_allow = {"*"};
   std::string group;
+  std::chrono::milliseconds handler_timeout{60'000};
+  std::size_t max_event_bytes = 1'000'000;  // librdkafka's default of message.max.bytes
 };
 
 struct Stores {
@@ -95,7 +98,7 @@ class Batch {
   void run_in_batches();
   void run_slice(std::vector<Slot*> slice);
   void call(Slot& slot);
-  std::optional<Thrown> guarded_call(const std::function<void()>& handle, const Slot& slot);
+  std::optional<Thrown> guarded_call(const std::function<void()>& handle, const Slot& first, std::size_t count);
   void succeed(Slot& slot);
   void fail(Slot& slot, std::string_view cause, std::string_view stage, std::string error, const std::string& type);
   void release_claims();

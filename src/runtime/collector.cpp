@@ -33,6 +33,15 @@ std::string first_word(std::string_view sql) {
 }
 }  // namespace
 
+namespace {
+constexpr std::size_t event_overhead = 1024;  // deja's own headers and Kafka's framing
+
+bool is_topic_name(std::string_view name) {
+  return !name.empty() && name.size() <= 249 && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '_' || c == '-'; });
+}
+}  // namespace
+
 bool ends_transaction(std::string_view sql) {
   static constexpr std::array<std::string_view, 9> words = {"commit", "rollback", "abort", "end", "begin", "start", "savepoint", "release", "prepare"};
   const auto word = first_word(sql);
@@ -69,7 +78,13 @@ void Collector::insert(std::string_view table, std::span<const Column> row) { qu
 void Collector::defer(std::string_view sql, std::span<const Value> arguments) { queue_.defer(sql, arguments); }
 
 void Collector::emit(const Record& source, Event event) {
-  if (event.topic.empty()) throw std::invalid_argument("emit: the event has no topic");
+  // What Kafka would refuse for good is the record's own failure, not a hold-up of the lane's events.
+  if (!is_topic_name(event.topic)) throw std::invalid_argument("emit: not a topic name (1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-')");
+  std::size_t size = event.key.size() + event.value.size() + event_overhead;
+  for (const auto& header : event.headers) size += header.name.size() + header.value.size() + 16;
+  if (size > max_event_bytes_)
+    throw std::invalid_argument("emit: an event of " + std::to_string(size) + " bytes is more than kafka.producer.message.max.bytes (" +
+                                std::to_string(max_event_bytes_) + ") lets through");
   for (const auto& header : event.headers)
     if (header.name.starts_with("deja-") || header.name.starts_with("__dlq."))
       throw std::invalid_argument("emit: header names beginning with deja- and __dlq. are reserved: " + header.name);

@@ -25,7 +25,8 @@ class Collector final : public detail::TransactionBackend {
     std::string reason;
   };
 
-  Collector(postgres::Connection& connection, postgres::PreparedStatements& prepared) : connection_(connection), prepared_(prepared) {}
+  Collector(postgres::Connection& connection, postgres::PreparedStatements& prepared, std::size_t max_event_bytes)
+      : connection_(connection), prepared_(prepared), max_event_bytes_(max_event_bytes) {}
 
   /// Before each call of a handler: what follows can be taken back with undo(), unless statements were sent meanwhile.
   void begin_call();
@@ -52,6 +53,7 @@ class Collector final : public detail::TransactionBackend {
  private:
   postgres::Connection& connection_;
   postgres::PreparedStatements& prepared_;
+  const std::size_t max_event_bytes_;
   postgres::StatementQueue queue_;
   std::vector<Emitted> emitted_;
   std::vector<Rejected> rejected_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -25,9 +26,18 @@ postgres::ConnectionOptions connection_options(const EngineOptions& o) {
   c.read_only = true;  // a transaction block that a handler lost must not go on writing by itself
   c.connect_timeout = std::min<milliseconds>(milliseconds(10000), o.postgres_lost);
   c.lost_after = o.postgres_lost;
-  c.idle_in_transaction_timeout = milliseconds(60000);
+  // a handler that keeps to its time never loses its session; one that does not, loses its lane
+  c.idle_in_transaction_timeout = o.handler_timeout + milliseconds(10000);
   c.lock_timeout = milliseconds(10000);
   return c;
+}
+
+// The settings come checked by librdkafka when the producer is made.
+std::size_t max_event_bytes(const EngineOptions::Settings& producer) {
+  std::size_t bytes = 1'000'000;
+  for (const auto& [key, value] : producer)
+    if (key == "message.max.bytes") bytes = static_cast<std::size_t>(std::strtoull(value.c_str(), nullptr, 10));
+  return bytes;
 }
 }  // namespace
 
@@ -37,7 +47,8 @@ class Engine::Impl {
       : options_(std::move(options)), handlers_(std::move(handlers)), log_(log), metrics_(metrics), dependencies_(log, metrics),
         registry_(options_.schema, options_.group),
         context_{log, metrics, clock_,
-                 {options_.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group},
+                 {options_.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
+                  options_.handler_timeout, max_event_bytes(options_.producer)},
                  {{options_.schema, options_.instance}, postgres::KeyStore(options_.schema), postgres::OutboxStore(options_.schema),
                   postgres::DeadLetterStore(options_.schema, options_.group, options_.build)},
                  dependencies_, connection_options(options_), options_.secret, options_.tenant_header, options_.start_from,
@@ -48,6 +59,8 @@ class Engine::Impl {
 
   void start(const Pause& pause) {
     check_handlers(handlers_);
+    // early: the idempotent producer takes a moment to get its id from a broker
+    relay_ = std::make_unique<Relay>(options_.producer, options_.client_id, context_.backoff, log_);
     check_database(options_, context_.connection, handlers_, registry_, log_, pause);
     dependencies_.up("postgres");
     std::vector<std::string> topics;
@@ -59,7 +72,6 @@ class Engine::Impl {
         by_topic_.emplace(topic, &handler);
         lane_metrics_.emplace(topic, std::make_shared<LaneMetrics>(metrics_, topic, handler.name));
       }
-    relay_ = std::make_unique<Relay>(options_.producer, options_.client_id, context_.backoff, log_);
     intake_ = std::make_unique<Intake>(context_, Intake::Options{options_.group, options_.client_id, options_.consumer, topics, options_.drain_timeout},
                                        Intake::Lanes{[this](const auto& p, auto a) { return make_lane(p, a); },
                                                      [this](const auto& topic) { return lane_metrics_.at(topic); },
@@ -71,25 +83,31 @@ class Engine::Impl {
     scheduler_.start(options_.connections, [this] { return std::make_unique<Worker>(context_); });
     supervisor_->start();
     intake_->start();
-    built_ = true;
     set_state("running");
+    built_ = true;
+    if (stop_requested_) request_stop();  // it came while all this was being made
     log_.info("running", {{"group", options_.group}, {"instance", options_.instance}});
   }
 
   void request_stop() {
+    stop_requested_ = true;
+    if (!built_) return;  // start() looks at its end
     set_state("draining");
-    if (intake_) intake_->request_stop();
+    intake_->request_stop();
   }
 
   bool wait() {
     if (!intake_) return true;
     const bool clean = intake_->join();
-    halt();
+    hangs_ = !scheduler_.stop(core::Steady::now() + milliseconds(1000));
+    if (!hangs_) halt();
     set_state("stopped");
     const std::lock_guard lock(mutex_);
     if (stop_) throw *stop_;
     return clean;
   }
+
+  bool handler_hangs() const { return hangs_; }
 
   core::Status status() const {
     core::Status s;
@@ -130,7 +148,8 @@ class Engine::Impl {
       log_.error("stopping", {{"cause", std::string(stop.what())}, {"exit_code", std::int64_t{stop.exit_code()}}});
       stop_ = std::move(stop);
     }
-    if (intake_) intake_->request_stop();
+    if (built_) intake_->request_stop();
+    else stop_requested_ = true;
   }
 
   // Whatever runs, ends: first who makes work, then who does it.
@@ -161,7 +180,7 @@ class Engine::Impl {
   std::map<std::string, std::shared_ptr<LaneMetrics>> lane_metrics_;
   mutable std::mutex mutex_;
   std::string state_ = "starting";
-  std::atomic<bool> built_{false};
+  std::atomic<bool> built_{false}, hangs_{false}, stop_requested_{false};
   std::optional<Stop> stop_;
   std::unique_ptr<Relay> relay_;
   Scheduler scheduler_;
@@ -175,6 +194,7 @@ Engine::~Engine() = default;
 void Engine::start(const Pause& pause) { impl_->start(pause); }
 void Engine::request_stop() { impl_->request_stop(); }
 bool Engine::wait() { return impl_->wait(); }
+bool Engine::handler_hangs() const { return impl_->handler_hangs(); }
 core::Status Engine::status() const { return impl_->status(); }
 
 }  // namespace deja::runtime

@@ -27,7 +27,7 @@ struct EngineOptions {
   std::vector<std::string> dlq_headers_allow;
   bool quarantine_conflicts = true;
   std::size_t connections = 2, batch_max_records = 500, batch_max_bytes = 8U << 20;
-  std::chrono::milliseconds postgres_lost{10000}, drain_timeout{30000}, startup_timeout{60000}, backoff_base{200}, backoff_max{60000};
+  std::chrono::milliseconds postgres_lost{10000}, drain_timeout{30000}, startup_timeout{60000}, handler_timeout{60000}, backoff_base{200}, backoff_max{60000};
 };
 
 /// Waits so long and returns true, or returns false as soon as the program is asked to stop.
@@ -46,6 +46,9 @@ class Engine {
   void request_stop();
   /// Until the end. False: the drain was cut short. Throws the Stop that ended it.
   bool wait();
+  /// After wait(): a handler did not come back within the drain time-out. The destructor waits for it; a process may exit instead,
+  /// what was not committed is rolled back.
+  bool handler_hangs() const;
   core::Status status() const;
 
  private:

@@ -47,10 +47,18 @@ struct DependencyAway : std::runtime_error {
   std::optional<std::chrono::milliseconds> retry_after;
 };
 
+/// A handler call took longer than handler.timeout.ms. `first` is the index within the batch of its first record, `count` how many
+/// the call was given.
+struct HandlerTooSlow : std::runtime_error {
+  HandlerTooSlow(std::size_t f, std::size_t n, const std::string& what) : std::runtime_error(what), first(f), count(n) {}
+  std::size_t first, count;
+};
+
 /// One of the above, or Stop: passes through as it is.
 inline bool is_batch_outcome(const std::exception& e) {
   return dynamic_cast<const Fenced*>(&e) || dynamic_cast<const DatabaseAway*>(&e) || dynamic_cast<const RepeatBatch*>(&e) ||
          dynamic_cast<const NeedsSavepoints*>(&e) || dynamic_cast<const FailedAtCommit*>(&e) || dynamic_cast<const DependencyAway*>(&e) ||
+         dynamic_cast<const HandlerTooSlow*>(&e) ||
          dynamic_cast<const Stop*>(&e);
 }
 

@@ -147,7 +147,17 @@ void Intake::begin_at(const kafka::Partition& partition, std::uint64_t assignmen
 
 void Intake::lane_closed(const kafka::Partition&, std::uint64_t) { request([] {}); }  // wakes the loop, which looks itself
 
-// Pausing throws away what was prefetched, so between pause and resume lies a wide band.
+namespace {
+// Pausing throws away what was prefetched, and librdkafka 2.0 fetches again only on a tick of a second: so pauses are rare (a wide
+// band), and what is queued at the resume lasts until records come again.
+constexpr std::size_t high_records = 40'000, low_records = 20'000;
+constexpr std::size_t most_lane_bytes = 32U << 20, most_bytes = 512U << 20;
+
+std::size_t high_bytes_of(std::size_t lanes, std::size_t batch_bytes) {
+  return std::clamp(most_bytes / std::max<std::size_t>(1, lanes), batch_bytes, std::max(most_lane_bytes, batch_bytes));
+}
+}  // namespace
+
 void Intake::apply_back_pressure() {
   const auto now = context_.clock.now();
   if (!retries_.empty() && retries_.front().first <= now) {
@@ -155,15 +165,14 @@ void Intake::apply_back_pressure() {
     retries_.pop_front();
     action();
   }
-  const auto high = context_.batch_max_records * 8, low = context_.batch_max_records * 2;
-  const auto high_bytes = context_.batch_max_bytes * 4, low_bytes = context_.batch_max_bytes;
+  const auto high_bytes = high_bytes_of(seats_.size(), context_.batch_max_bytes), low_bytes = high_bytes / 2;
   for (auto& [partition, seat] : seats_) {
     if (seat.expected < 0 || seat.lane->closed()) continue;
     const auto queued = seat.lane->queued(), bytes = seat.lane->queued_bytes();
-    if (!seat.paused && (queued >= high || bytes >= high_bytes)) {
+    if (!seat.paused && (queued >= high_records || bytes >= high_bytes)) {
       consumer_->pause(partition);
       seat.paused = true;
-    } else if (seat.paused && queued <= low && bytes <= low_bytes && !seat.lane->stopped()) {
+    } else if (seat.paused && queued <= low_records && bytes <= low_bytes && !seat.lane->stopped()) {
       consumer_->resume(partition);
       seat.paused = false;
       seat.uncertain = true;
@@ -199,7 +208,13 @@ std::vector<std::shared_ptr<Lane>> Intake::lanes() const {
   return all;
 }
 
-std::optional<std::int64_t> Intake::committed(const kafka::Partition& partition) { return consumer_->committed(partition, look_up_wait); }
+std::optional<std::int64_t> Intake::committed(const kafka::Partition& partition) {
+  const auto mark = committed_mark(partition);
+  return mark ? std::optional(mark->offset) : std::nullopt;
+}
+std::optional<kafka::CommittedOffset> Intake::committed_mark(const kafka::Partition& partition) {
+  return consumer_->committed(partition, look_up_wait);
+}
 std::optional<kafka::Watermarks> Intake::watermarks(const kafka::Partition& partition) { return consumer_->watermarks(partition, look_up_wait); }
 std::optional<int> Intake::partition_count(const std::string& topic) { return consumer_->partition_count(topic, look_up_wait); }
 

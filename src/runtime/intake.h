@@ -53,6 +53,7 @@ class Intake final : public KafkaView, public kafka::GroupListener {
   kafka::Watermarks watermarks_seen(const kafka::Partition& partition) const { return consumer_->cached_watermarks(partition); }
 
   std::optional<std::int64_t> committed(const kafka::Partition& partition) override;
+  std::optional<kafka::CommittedOffset> committed_mark(const kafka::Partition& partition) override;
   std::optional<kafka::Watermarks> watermarks(const kafka::Partition& partition) override;
   std::optional<int> partition_count(const std::string& topic) override;
   void start_fetching(const kafka::Partition& partition, std::uint64_t assignment, std::int64_t offset) override;

@@ -15,6 +15,8 @@ class KafkaView {
  public:
   virtual ~KafkaView() = default;
   virtual std::optional<std::int64_t> committed(const kafka::Partition& partition) = 0;
+  /// The same with what was committed beside it.
+  virtual std::optional<kafka::CommittedOffset> committed_mark(const kafka::Partition& partition) = 0;
   virtual std::optional<kafka::Watermarks> watermarks(const kafka::Partition& partition) = 0;
   /// 0: no such topic.
   virtual std::optional<int> partition_count(const std::string& topic) = 0;

@@ -60,9 +60,13 @@ Next Lane::translate(Worker& worker, const std::exception& e) {
     case Failure::no_permission:
       context_.stop(postgres::stop_for(failure, true));
       return Next::idle();
+    case Failure::data:
+      if (failure.sqlstate.empty()) return database_away(worker, failure.message);
+      context_.stop(postgres::stop_for(failure, true));
+      return Next::idle();
     case Failure::repeat:
       worker.drop_connection();
-      return wait(worker, "waiting for a lock in the database: " + failure.message);
+      return wait(worker, "waiting for a lock in the database: " + failure.message, "postgres");
     default:
       return database_away(worker, failure.message);
   }
@@ -83,7 +87,7 @@ Next Lane::work(Worker& worker) {
     return Next::idle();
   }
   if (now < not_before_) return Next::at(close_by ? std::min(*close_by, not_before_) : not_before_);
-  if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start");
+  if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start", "kafka");
   if (verify_.exchange(false)) doubtful_ = true;
   if (doubtful_) settle(worker);
   if (close_by) return close_step(worker);
@@ -142,6 +146,9 @@ Next Lane::run_batch(Worker& worker) {
     plan_.needs_savepoints(current_[n - 1].view.offset);
     return Next::now();
   } catch (const FailedAtCommit& e) {
+    if (shape.forced_error)
+      throw Stop(exit_code::defect, "offset " + std::to_string(current_.front().view.offset) + " of " + partition_.topic + "/" +
+                                        std::to_string(partition_.number) + " can be neither handled nor kept as a dead letter: " + e.what());
     context_.metrics.counter("deja_batch_repeats_total", {"commit_error"}).add();
     plan_.failed_at_commit(n, e.what());
     return Next::now();
@@ -149,6 +156,9 @@ Next Lane::run_batch(Worker& worker) {
     context_.metrics.counter("deja_batch_repeats_total", {e.cause}).add();
     not_before_ = context_.clock.now() + core::full_jitter(repeat_backoff, plan_.repeat(n), worker.random().unit());
     return Next::at(not_before_);
+  } catch (const HandlerTooSlow& e) {
+    plan_.too_slow(e.first, e.count, e.what());
+    return Next::now();
   } catch (const DependencyAway& e) {
     if (e.index > 0) {  // those before it need not wait
       plan_.stop_before(e.index);
@@ -157,7 +167,8 @@ Next Lane::run_batch(Worker& worker) {
     metrics_->unavailable();
     away_ = e.dependency;
     context_.dependencies.down(e.dependency, e.what());
-    return wait(worker, e.dependency + " is unavailable (says the handler, at offset " + std::to_string(current_.front().view.offset) + ")", e.retry_after);
+    return wait(worker, e.dependency + " is unavailable, says the handler",
+                e.dependency + " (offset " + std::to_string(current_.front().view.offset) + ")", e.retry_after);
   } catch (const DatabaseAway&) {
     if (result.commit_sent) {
       in_doubt_ = std::move(result);
@@ -238,20 +249,25 @@ void Lane::finish_closing() {
   kafka_.lane_closed(partition_, assignment_);
 }
 
-Next Lane::wait(Worker& worker, std::string cause, std::optional<milliseconds> at_least) {
+Next Lane::wait(Worker& worker, std::string cause, std::string blocked_by, std::optional<milliseconds> at_least) {
   const auto delay = std::max(at_least.value_or(milliseconds(10)), core::full_jitter(context_.backoff, failures_++, worker.random().unit()));
   not_before_ = context_.clock.now() + delay;
+  set_pause(std::move(cause), std::move(blocked_by));
+  return Next::at(not_before_);
+}
+
+void Lane::set_pause(std::string cause, std::string blocked_by) {
   const std::lock_guard lock(mutex_);
   if (paused_cause_.empty()) paused_since_ = context_.clock.now();
   paused_cause_ = std::move(cause);
-  return Next::at(not_before_);
+  blocked_by_ = std::move(blocked_by);
 }
 
 Next Lane::database_away(Worker& worker, const std::string& cause) {
   worker.drop_connection();
   doubtful_ = owned_;
   context_.dependencies.down("postgres", cause);
-  return wait(worker, "postgres is away: " + cause);
+  return wait(worker, "postgres is away: " + cause, "postgres");
 }
 
 void Lane::moving() {
@@ -259,6 +275,7 @@ void Lane::moving() {
   if (!away_.empty()) context_.dependencies.up(std::exchange(away_, {}));
   const std::lock_guard lock(mutex_);
   paused_cause_.clear();
+  blocked_by_.clear();
 }
 
 }  // namespace deja::runtime

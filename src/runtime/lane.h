@@ -72,6 +72,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
  private:
   Next work(Worker& worker);
   bool take_over(Worker& worker);
+  void notice_rewind(const postgres::LaneState& row);
   bool create_rows(Worker& worker, const postgres::LaneName& name);
   std::optional<std::int64_t> start_offset(const kafka::Partition& partition);
   void report_loss();
@@ -87,7 +88,8 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   Next close_step(Worker& worker);
   void finish_closing();
   void fence();
-  Next wait(Worker& worker, std::string cause, std::optional<std::chrono::milliseconds> at_least = std::nullopt);
+  Next wait(Worker& worker, std::string cause, std::string blocked_by, std::optional<std::chrono::milliseconds> at_least = std::nullopt);
+  void set_pause(std::string cause, std::string blocked_by);
   Next database_away(Worker& worker, const std::string& cause);
   void moving();
   void set_row(const postgres::LaneState& row);
@@ -108,7 +110,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   std::optional<std::string> lost_;
   bool owned_ = false, running_ = false, accepting_ = false;
   postgres::LaneState row_;
-  std::string paused_cause_;
+  std::string paused_cause_, blocked_by_;
   core::Steady::time_point paused_since_{};
   std::deque<core::RecentDuplicate> duplicates_;
   std::shared_ptr<LaneOutbox> outbox_;

@@ -76,6 +76,7 @@ core::LaneStatus Lane::status() const {
   s.next_event_seq = row_.next_event_seq;
   s.published_seq = row_.published_seq;
   s.paused_cause = paused_cause_;
+  s.blocked_by = blocked_by_;
   if (!paused_cause_.empty()) s.paused_seconds = std::chrono::duration<double>(context_.clock.now() - paused_since_).count();
   return s;
 }

@@ -38,11 +38,25 @@ bool Lane::take_over(Worker& worker) {
   }
   moving();
   last_commit_ = context_.clock.now();
+  notice_rewind(*row);
   context_.log.info("lane taken over", {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"next_offset", row->next_offset},
                                         {"owner_epoch", row->owner_epoch}, {"unpublished_events", row->next_event_seq - 1 - row->published_seq},
                                         {"clean", row->was_clean}});
   kafka_.start_fetching(partition_, assignment_, row->next_offset);
   return true;
+}
+
+// L9: Kafka's committed offset is ahead of the row, with our mark: the database went back. Effects and progress went back together,
+// so reading again from the row is right; events published meanwhile will come again under their ids.
+void Lane::notice_rewind(const postgres::LaneState& row) {
+  const auto mark = kafka_.committed_mark(partition_);
+  if (!mark || mark->offset <= row.next_offset) return;
+  const bool ours = mark->metadata.starts_with("deja/");
+  if (ours) context_.metrics.counter("deja_lane_rewinds_total", {partition_.topic}).add();
+  context_.log.error(ours ? "the database is behind what was committed to Kafka: it was restored or lost its tail; records are read again from its offset"
+                          : "another consumer commits offsets in this group: records it handled will be handled here too, stop one of the two",
+                     {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"next_offset", row.next_offset},
+                      {"committed_in_kafka", mark->offset}});
 }
 
 // L8: where a group starts is decided once for all partitions of a topic; a partition added later starts at its beginning.
@@ -127,9 +141,7 @@ void Lane::report_loss() {
   context_.log.error("records are lost in Kafka; the partition stops, nothing is skipped silently",
                      {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"wanted_offset", row_.next_offset},
                       {"log_start", marks ? marks->low : -1}, {"log_end", marks ? marks->high : -1}});
-  const std::lock_guard lock(mutex_);
-  if (paused_cause_.empty()) paused_since_ = context_.clock.now();
-  paused_cause_ = "log lost: " + cause;
+  set_pause("log lost: " + cause, "offset " + std::to_string(row_.next_offset));
 }
 
 void Lane::set_row(const postgres::LaneState& row) {

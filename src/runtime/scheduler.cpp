@@ -19,6 +19,17 @@ void Scheduler::stop() {
   threads_.clear();
 }
 
+bool Scheduler::stop(core::Steady::time_point deadline) {
+  {
+    std::unique_lock lock(mutex_);
+    stopping_ = true;
+    wake_.notify_all();
+    if (!quiet_.wait_until(lock, deadline, [this] { return running_ == 0; })) return false;
+  }
+  stop();
+  return true;
+}
+
 void Scheduler::wake(const TaskPointer& task) {
   const std::lock_guard lock(mutex_);
   make_ready(task);
@@ -68,9 +79,11 @@ void Scheduler::work(const std::function<std::unique_ptr<Worker>()>& make_worker
     ready_.pop_front();
     task->state_ = Task::State::running;
     task->woken_ = false;
+    ++running_;
     lock.unlock();
     const auto next = task->step(*worker);
     lock.lock();
+    if (--running_ == 0) quiet_.notify_all();
     task->state_ = Task::State::idle;
     if (task->woken_ || next.when == Next::When::now) make_ready(task);
     else if (next.when == Next::When::at) set_timer(task, next.time);

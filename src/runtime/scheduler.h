@@ -46,6 +46,8 @@ class Scheduler {
   /// `make_worker` runs on each thread.
   void start(std::size_t threads, const std::function<std::unique_ptr<Worker>()>& make_worker);
   void stop();
+  /// No new steps; false when some still run at `deadline` (stop() would wait for them).
+  bool stop(core::Steady::time_point deadline);
 
   /// The task runs as soon as a worker is free; once more if it runs already. Any thread.
   void wake(const TaskPointer& task);
@@ -68,6 +70,8 @@ class Scheduler {
   std::multimap<core::Steady::time_point, Timer> timers_;
   std::uint64_t next_timer_ = 1;
   bool stopping_ = false;
+  std::size_t running_ = 0;
+  std::condition_variable quiet_;
   std::vector<std::thread> threads_;
 };
 

@@ -61,6 +61,7 @@ void Supervisor::run() {
     measure_lanes();
     try {
       look_at_rows();
+      show_pauses();
       if (measure) {
         measure_database();
         tidy_outbox();
@@ -140,6 +141,19 @@ void Supervisor::measure_lanes() {
   if (const auto errors = intake_.consumer().take_commit_errors(); errors > 0)
     for (const auto& [topic, handler] : topics_and_handlers_)
       metrics.counter("deja_offset_commit_errors_total", {topic}).add(static_cast<double>(errors));
+}
+
+// For `deja lanes`, which has only the database to ask.
+void Supervisor::show_pauses() {
+  for (const auto& lane : intake_.lanes()) {
+    const auto row = lane->settled_row();
+    if (!row) continue;
+    const auto s = lane->status();
+    auto& shown = pauses_in_rows_[{s.topic, s.partition}];
+    if (shown == s.paused_cause) continue;
+    context_.stores.lanes.show_pause(connection(), *row, s.paused_cause, s.blocked_by);
+    shown = s.paused_cause;
+  }
 }
 
 void Supervisor::measure_database() {

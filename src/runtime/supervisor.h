@@ -30,6 +30,7 @@ class Supervisor {
   void run();
   void look_at_rows();
   void measure_lanes();
+  void show_pauses();
   void measure_database();
   void tidy_outbox();
   postgres::Connection& connection();
@@ -46,6 +47,7 @@ class Supervisor {
   };
   std::map<kafka::Partition, Stall> stalls_;
   std::set<kafka::Partition> shown_;                            // partitions whose gauges are exported
+  std::map<kafka::Partition, std::string> pauses_in_rows_;
   std::set<std::pair<std::string, std::string>> shown_pauses_;  // topic, cause
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -100,6 +100,9 @@ class Harness::Impl {
     } catch (const runtime::FailedAtCommit& e) {
       plan.failed_at_commit(records.size(), e.what());
       return again(records, plan, outcomes);
+    } catch (const runtime::HandlerTooSlow& e) {
+      plan.too_slow(e.first, e.count, e.what());
+      return again(records, plan, outcomes);
     } catch (const runtime::DependencyAway& e) {
       throw std::runtime_error("the handler threw Unavailable(" + e.dependency + ") at record " + std::to_string(e.index) +
                                " of the run: in production its lane would pause here");
@@ -120,7 +123,7 @@ class Harness::Impl {
   postgres::Connection connection_;
   postgres::PreparedStatements prepared_;
   runtime::Preparer preparer_;
-  const runtime::BatchSettings settings_{.scope = "test", .dlq_topic = {}, .quarantine_conflicts = true, .dlq_headers_allow = {"*"}, .group = "test"};
+  const runtime::BatchSettings settings_{.scope = "test", .dlq_topic = {}, .quarantine_conflicts = true, .dlq_headers_allow = {"*"}, .group = "test", .max_event_bytes = 1'000'000};
   const runtime::Stores stores_{{schema, "test kit"}, postgres::KeyStore(schema), postgres::OutboxStore(schema),
                                 postgres::DeadLetterStore(schema, "test", "test")};
   postgres::LaneState row_;

@@ -34,6 +34,7 @@ class WhenTheConsumerIsKilledAgainAndAgain(PaymentsTest):
         self.assertGreaterEqual(kills, KILLS)
 
         program = self.start(settings)
+        self.await_ready(self.port, program)
         self.await_done([TOPIC], program)
         self.drain(program)
         outcomes, _, ledger, _, repeats = self.check()

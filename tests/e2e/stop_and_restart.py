@@ -19,6 +19,7 @@ class WhenTheConsumerIsStopped(PaymentsTest):
             program = self.start(self.payment_settings(), log=f"payments-{number}")
             before = self.passed()
             wait_until(lambda: self.passed() > before or not feeder.is_alive(), 60, "some progress", program, every=0.01)
+            self.await_ready(self.port, program)
             begun = time.monotonic()
             self.assertEqual(program.terminate(), 0, program.log_end())
             self.assertLess(time.monotonic() - begun, 20, "a drain of a fast handler is quick")
@@ -43,6 +44,13 @@ class WhenTheConsumerIsStopped(PaymentsTest):
         program = self.start(self.payment_settings())
         self.await_ready(self.port, program)
         self.assertEqual(program.terminate(15), 0, program.log_end())
+
+    def test_a_stop_in_the_middle_of_the_start_is_heeded(self):
+        for milliseconds in range(0, 120, 4):
+            program = self.start(self.payment_settings())
+            time.sleep(milliseconds / 1000)  # not to await something: each time the signal comes at another step of the start
+            # Before main() has begun nobody can answer a signal.
+            self.assertIn(program.terminate(20), (0, -signal.SIGTERM), f"after {milliseconds} ms\n{program.log_end()}")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,8 @@ struct Scripted {
     if (todo == "commit") tx.query("commit");
     if (todo == "two-statements") tx.defer("insert into effects (key) values ('smuggled'); commit");
     if (todo.starts_with("once:")) tx.insert("once", {{"v", todo}});
+    if (todo == "no-topic") tx.emit({.topic = "not a topic"});
+    if (todo == "too-big") tx.emit({.topic = "out", .value = std::string(1'000'000, 'x')});
     if (todo == "reserved") tx.emit({.topic = "out", .headers = {{"deja-event-id", "mine"}}});
     tx.insert("effects", {{"key", record.key()}, {"value", todo}});
     tx.emit({.topic = "out", .key = record.key(), .value = todo});
@@ -126,7 +128,7 @@ TEST(Batch, B3_AFailingRecordGivesUpItsKeySoThatALaterTwinRuns) {
 }
 
 TEST(Batch, D3_OneFailingRecordAmongManyLeavesTheOthersCommitted) {
-  for (const auto* failing : {"reject", "throw", "int", "query-then-throw", "bad-insert", "bad-defer", "swallow", "commit", "two-statements", "reserved"}) {
+  for (const auto* failing : {"reject", "throw", "int", "query-then-throw", "bad-insert", "bad-defer", "swallow", "commit", "two-statements", "reserved", "no-topic", "too-big"}) {
     auto harness = Harness::of<Scripted>(tables);
     std::vector<Input> inputs;
     for (int i = 0; i < 150; ++i) inputs.push_back(record(std::to_string(i), i == 70 ? failing : "ok"));
