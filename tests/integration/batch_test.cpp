@@ -174,7 +174,7 @@ TEST(Batch, D10_BytesOfAnyKindAreKeptAsBytes) {
   inputs.push_back({std::nullopt, std::nullopt, {}});
   inputs.push_back({nasty, nasty, {{"Idempotency-Key", nasty}, {nasty.substr(1, 5), nasty}}});  // effect of text column: refused
   inputs.push_back({"", "", {{"Idempotency-Key", "empty"}}});
-  inputs.push_back({std::string(3000, 'k'), std::string(1 << 20, 'v'), {{"Idempotency-Key", std::string(5000, 'i')}}});
+  inputs.push_back({std::string(3000, 'k'), std::string(900'000, 'v'), {{"Idempotency-Key", std::string(5000, 'i')}}});
   EXPECT_EQ(words(harness.run(inputs)), "dead:key_missing dead:exhausted processed processed");
   const auto rows = harness.query("select record_key is null, value is null, encode(value, 'hex'), encode(idempotency_key, 'hex') from deja.dead_letters order by id");
   EXPECT_EQ(*rows[0][0] + *rows[0][1], "tt");

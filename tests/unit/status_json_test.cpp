@@ -29,7 +29,7 @@ TEST(StatusJson, EveryFieldStandsUnderItsOwnName) {
                    .queued_records = 5,
                    .next_event_seq = 33,
                    .published_seq = 31,
-                   .paused_cause = "postgres", .blocked_by = "postgres (offset 7)",
+                   .paused_cause = "postgres", .blocked_by = "postgres at 7",
                    .paused_seconds = 1.5}};
   status.dependencies = {{.name = "postgres", .up = false, .cause = "connection refused"}};
   status.last_duplicates = {{.topic = "payments",
@@ -44,7 +44,7 @@ TEST(StatusJson, EveryFieldStandsUnderItsOwnName) {
     "group": "billing", "instance": "host-1", "state": "running", "live": true, "not_ready": [],
     "lanes": [{"topic": "payments", "partition": 2, "lane": 1, "state": "owned", "owner_epoch": 7, "next_offset": 100,
                "log_end_offset": 120, "queued_records": 5, "next_event_seq": 33, "published_seq": 31,
-               "paused_cause": "postgres", "blocked_by": "postgres (offset 7)", "paused_seconds": 1.5}],
+               "paused_cause": "postgres", "blocked_by": "postgres at 7", "paused_seconds": 1.5}],
     "dependencies": [{"name": "postgres", "up": false, "cause": "connection refused"}],
     "last_duplicates": [{"topic": "payments", "partition": 2, "offset": 99, "cause": "producer", "first_topic": "payments",
                          "first_partition": 2, "first_offset": 42, "age_seconds": 12.25}]})"));
