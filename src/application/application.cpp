@@ -13,7 +13,7 @@
 namespace deja {
 
 struct Application::Impl {
-  Signals signals;
+  std::unique_ptr<Signals> signals = std::make_unique<Signals>();  // made before any thread, gone before the runtime
   std::unique_ptr<Runtime> runtime;
   std::string init_sql;
   bool init = false, audit = false;
@@ -67,7 +67,7 @@ Application::Application(std::string name, int argc, char** argv) : impl_(std::m
   }
 }
 
-Application::~Application() = default;
+Application::~Application() { impl_->signals.reset(); }
 
 Application& Application::init(std::string_view sql) {
   impl_->init_sql += sql;
@@ -85,7 +85,7 @@ int Application::run() {
       if (!impl_->init_sql.empty()) runtime.run_sql(impl_->init_sql);
       return exit_code::clean;
     }
-    impl_->signals.on_stop([&runtime] { runtime.request_stop(); });
+    impl_->signals->on_stop([&runtime] { runtime.request_stop(); });
     runtime.start();
     if (!runtime.wait()) runtime.impl_->log().warn("drain.timeout.ms cut the drain short; what was not committed will be read again");
     // Its thread cannot be ended alone; with the process its transaction is rolled back.

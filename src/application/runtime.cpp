@@ -72,6 +72,7 @@ void Runtime::Impl::start() {
   {
     const std::lock_guard lock(mutex_);
     engine_ = std::make_unique<runtime::Engine>(engine_options(), handlers_, log_, metrics_);
+    if (stop_requested_) engine_->request_stop();
   }
   if (const auto& address = config_->text("http.address"); address != "off") {
     http_ = std::make_unique<ops::HttpServer>(

@@ -43,9 +43,9 @@ class Producer::Impl {
 
   ~Impl() {
     silent_ = true;
-    rd_kafka_purge(client_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-    while (rd_kafka_outq_len(client_.get()) > 0 && rd_kafka_poll(client_.get(), 100) > 0) {
-    }
+    rd_kafka_purge(client_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    while (rd_kafka_outq_len(client_.get()) > 0 && std::chrono::steady_clock::now() < give_up) rd_kafka_poll(client_.get(), 100);
   }
 
   Sent send(const std::shared_ptr<DeliveryTarget>& target, std::int64_t seq, const core::OutboundEvent& event, std::string& error) {

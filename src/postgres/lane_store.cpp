@@ -7,6 +7,8 @@ namespace deja::postgres {
 
 namespace {
 constexpr const char* begin_writing = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ";
+// A worker that waits here for another owner's transaction is missing elsewhere: better to come back.
+constexpr const char* short_wait = "SET LOCAL lock_timeout = '250ms'";
 constexpr const char* columns =
     "id, owner_token, owner_epoch, batch_seq, next_offset, next_event_seq, published_seq, parked_version, incarnation, clean";
 
@@ -55,7 +57,7 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
 std::string LaneStore::sql(std::string_view s) const { return with_schema(s, schema_); }
 
 std::optional<LaneState> LaneStore::take_over(Connection& c, const LaneName& name) const {
-  c.exec(begin_writing);
+  c.exec(std::string(begin_writing) + short_wait);
   try {
     // B1: the lock first, what it protects in a further statement
     const auto found = c.exec_params(select_, {name.group, name.topic, text(name.partition), text(name.lane)});
@@ -103,7 +105,7 @@ void LaneStore::create_all(Connection& c, const std::string& group, const std::s
 }
 
 LaneState LaneStore::read_locked(Connection& c, std::int32_t id) const {
-  c.exec(begin_writing);
+  c.exec(std::string(begin_writing) + short_wait);
   try {
     auto row = row_of(c.exec_params(lock_, {text(id)}).at(0));
     c.exec("ROLLBACK");

@@ -14,8 +14,11 @@ Bytes bytes_field(const pqxx::field& f) { return f.is_null() ? Bytes() : Bytes(b
 
 OutboxStore::OutboxStore(std::string schema)
     : schema_(std::move(schema)),
-      read_(with_schema("select seq, event_id, topic, partition, key, value, headers from {schema}.outbox "
-                        "where lane = $1::int and seq >= $2::bigint and seq < $3::bigint order by seq limit $4::int", schema_)),
+      // at most 8 MiB at once, but always one
+      read_(with_schema("select seq, event_id, topic, partition, key, value, headers from (select *, sum(coalesce(length(value), 0) + "
+                        "coalesce(length(key), 0)) over (order by seq) as bytes from (select * from {schema}.outbox where lane = $1::int "
+                        "and seq >= $2::bigint and seq < $3::bigint order by seq limit $4::int) page) sized "
+                        "where bytes < 8388608 or seq = $2::bigint order by seq", schema_)),
       age_(with_schema("select extract(epoch from clock_timestamp() - at)::float8 from {schema}.outbox "
                        "where lane = $1::int and seq > $2::bigint order by seq limit 1", schema_)) {}
 

@@ -30,12 +30,16 @@ std::string literals(const Connection& c, const std::vector<Value>& values) {
 }
 }  // namespace
 
+void PreparedStatements::make_room(Connection& c) {
+  if (names_.size() < max) return;
+  std::string sql;
+  for (const auto& [text, name] : names_) sql += "deallocate " + name + ";";
+  c.exec(sql);
+  names_.clear();
+}
+
 const std::string& PreparedStatements::name(Connection& c, const std::string& sql) {
   if (const auto found = names_.find(sql); found != names_.end()) return found->second;
-  if (names_.size() >= max) {
-    c.exec("deallocate " + names_.begin()->second);
-    names_.erase(names_.begin());
-  }
   const std::string name = "deja_" + std::to_string(next_++);
   // as one statement of the extended protocol: "insert ...; commit" is refused by the server, not run
   c.exec_params("prepare " + name + " as " + sql, {});
@@ -67,6 +71,7 @@ void StatementQueue::defer(std::string_view sql, std::span<const Value> argument
 
 std::string StatementQueue::sql(Connection& c, PreparedStatements& prepared) const {
   std::string text;
+  prepared.make_room(c);
   struct Group {
     const Operation* shape;
     std::string rows;

@@ -18,6 +18,8 @@ namespace deja::postgres {
 /// Statements prepared on one connection by their text, so that a queued one is sent as a short EXECUTE.
 class PreparedStatements {
  public:
+  /// Makes room when there are many; not between a name given and its use.
+  void make_room(Connection& c);
   /// The name under which `sql` is prepared. Only INSERT, UPDATE, DELETE, MERGE, SELECT, VALUES and WITH can be.
   const std::string& name(Connection& c, const std::string& sql);
 

@@ -19,6 +19,9 @@ inline void keep_savepoint(Connection& c, const std::string& deferred_constraint
   c.exec("RELEASE SAVEPOINT deja_record");
 }
 
+/// Tells the server that the session is not idle.
+inline void touch(Connection& c) { c.exec("SELECT 1"); }
+
 inline void roll_back(Connection& c) { c.exec("ROLLBACK"); }
 inline void commit(Connection& c) { c.exec("COMMIT"); }
 

@@ -47,6 +47,21 @@ void raise_unless_own(const postgres::SqlFailure& failure, const std::string& ha
       return;
   }
 }
+// A statement of deja's own failed.
+[[noreturn]] void raise_own(const postgres::SqlFailure& failure) {
+  using postgres::Failure;
+  switch (failure.kind) {
+    case Failure::own_timeout:
+    case Failure::repeat:
+      throw RepeatBatch(failure.sqlstate.empty() ? "timeout" : failure.sqlstate, failure.message);
+    case Failure::data:
+    case Failure::schema_mismatch:
+    case Failure::no_permission:
+      throw postgres::stop_for(failure, true);
+    default:
+      throw DatabaseAway(failure.message);
+  }
+}
 }  // namespace
 
 Batch::Batch(const BatchSettings& settings, const Stores& stores, postgres::Connection& connection, postgres::PreparedStatements& prepared,
@@ -75,8 +90,13 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
     const auto before_claim = std::chrono::steady_clock::now();
     claim();
     result.claim_seconds = seconds_since(before_claim);
+    stage_ = Stage::handlers;
+    last_statement_ = std::chrono::steady_clock::now();
     spec_.batch ? run_in_batches() : run_singly();
+    collector_.flush();
+    stage_ = Stage::closing;
     close(result, advance);
+    stage_ = Stage::committing;
     commit(result);
   } catch (const std::exception& e) {
     roll_back();
@@ -95,7 +115,7 @@ void Batch::roll_back() {
 void Batch::translate_and_throw(const std::exception& e) {
   if (is_batch_outcome(e)) throw;
   const auto failure = postgres::classify(e, !connection_.broken());
-  if (failure.kind == postgres::Failure::standby && !begun()) throw DatabaseAway(failure.message);
+  if (stage_ == Stage::beginning || stage_ == Stage::closing) raise_own(failure);
   raise_unless_own(failure, spec_.name);
   if (pass_ == Pass::plain) throw NeedsSavepoints(failure.message);
   throw FailedAtCommit(failure.message);
@@ -186,6 +206,7 @@ void Batch::run_slice(std::vector<Slot*> slice) {
 // Runs a handler and says what it threw, as its record's own failure; what concerns the whole batch is thrown on.
 std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, const Slot& first, std::size_t count) {
   collector_.begin_call();
+  keep_session_alive();
   ++starts_;
   const auto before = std::chrono::steady_clock::now();
   auto thrown = catch_thrown(handle);
@@ -208,6 +229,14 @@ std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, c
   }
   if (thrown && pass_ == Pass::plain && collector_.sent()) throw NeedsSavepoints(thrown->message);
   return thrown;
+}
+
+// Calls that only collect leave the session idle; together they may outlast its idle time-out, which is meant for one hanging call.
+void Batch::keep_session_alive() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_statement_ < settings_.handler_timeout / 2) return;
+  postgres::touch(connection_);
+  last_statement_ = now;
 }
 
 void Batch::succeed(Slot& slot) {
@@ -246,8 +275,7 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
   result.first_event_seq = start_.next_event_seq;
   result.events = make_events(ids);
   const auto events = static_cast<std::int64_t>(result.events.size());
-  connection_.exec(collector_.take_sql() +
-                   stores_.outbox.insert_sql(connection_, start_.open_segment, row_.id, result.first_event_seq, result.events) +
+  connection_.exec(stores_.outbox.insert_sql(connection_, start_.open_segment, row_.id, result.first_event_seq, result.events) +
                    stores_.lanes.close_sql(row_, events));
   result.row = row_;
   result.row.batch_seq += 1;
@@ -298,6 +326,7 @@ bool Batch::keep() {
     return true;
   } catch (const std::exception& e) {
     const auto failure = postgres::classify(e, !connection_.broken());
+    if (failure.kind == postgres::Failure::own_timeout && connection_.broken()) throw FailedAtCommit(failure.message);
     raise_unless_own(failure, spec_.name);
     flush_failure_ = Thrown{std::string(core::cause::exhausted), "SQL error " + failure.sqlstate, failure.message, {}};
     return false;

@@ -109,7 +109,7 @@ class Batch {
   void take_back();
   void roll_back();
   [[noreturn]] void translate_and_throw(const std::exception& e);
-  bool begun() const { return start_.next_event_seq > 0; }
+  void keep_session_alive();
 
   const BatchSettings& settings_;
   const Stores& stores_;
@@ -119,6 +119,9 @@ class Batch {
   detail::HandlerInstance& handler_;
   postgres::LaneState row_;
   Pass pass_ = Pass::plain;
+  // Whose statement it is that fails: deja's own failures are no record's fault.
+  enum class Stage { beginning, handlers, closing, committing } stage_ = Stage::beginning;
+  std::chrono::steady_clock::time_point last_statement_{};
   std::optional<std::string> forced_error_;
 
   Collector collector_;

@@ -58,8 +58,10 @@ void Intake::run() {
     consumer_->close();
   } catch (const Stop& stop) {
     context_.stop(stop);
+    consumer_->close();
   } catch (const std::exception& e) {
     context_.stop(Stop(exit_code::defect, std::string("the polling thread failed: ") + e.what()));
+    consumer_->close();
   }
   finished_ = true;
 }

@@ -18,12 +18,15 @@ void Intake::assigned(const kafka::Partitions& partitions) {
       seat.metrics = lanes_.metrics(partition.topic);
     }
     last_seat_.second = nullptr;
-    lanes_.wake(lane);
+    if (stop_requested_) lane->close(context_.clock.now());
+    else lanes_.wake(lane);
   }
 }
 
 void Intake::revoked(const kafka::Partitions& partitions, bool lost) {
-  const auto deadline = context_.clock.now() + (lost ? std::chrono::milliseconds(0) : options_.drain_timeout);
+  const auto now = context_.clock.now();
+  auto deadline = lost ? now : now + options_.drain_timeout;
+  if (stop_requested_ && stop_by_ != core::Steady::time_point{}) deadline = std::min(deadline, stop_by_);
   for (const auto& partition : partitions)
     if (auto* seat = seat_of(partition.topic, partition.number)) seat->lane->close(deadline);
   revocations_.push_back({partitions, deadline});

@@ -86,7 +86,8 @@ Next Lane::work(Worker& worker) {
     finish_closing();
     return Next::idle();
   }
-  if (now < not_before_) return Next::at(close_by ? std::min(*close_by, not_before_) : not_before_);
+  // what waits for a dependency need not wait to close; what waits for the database has to
+  if (now < not_before_ && (!close_by || doubtful_)) return Next::at(close_by ? std::min(*close_by, not_before_) : not_before_);
   if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start", "kafka");
   if (verify_.exchange(false)) doubtful_ = true;
   if (doubtful_) settle(worker);
@@ -204,10 +205,16 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
 }
 
 void Lane::fill_outbox(Worker& worker) {
-  const auto range = outbox_->wanted();
-  if (!range) return;
-  outbox_->fill(context_.stores.outbox.read(worker.connection(), row_.id, range->from, range->until, 1000));
-  outbox_->pump();
+  for (auto range = outbox_->wanted(); range; range = outbox_->wanted()) {
+    auto events = context_.stores.outbox.read(worker.connection(), row_.id, range->from, range->until, 1000);
+    if (events.empty() || events.front().seq != range->from) {  // numbers have no gaps
+      context_.log.error("committed events are missing in the outbox table; nothing after them is published",
+                         {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"missing_seq", range->from}});
+      break;
+    }
+    outbox_->fill(std::move(events));
+    outbox_->pump();
+  }
 }
 
 bool Lane::mark_published(Worker& worker, bool clean) {

@@ -6,6 +6,9 @@ namespace deja::runtime {
 
 void Lane::accept() {
   const std::lock_guard lock(mutex_);
+  // a late request of an earlier take-over must not queue its records a second time
+  queue_.clear();
+  queue_bytes_ = 0;
   accepting_ = owned_;
 }
 
@@ -30,7 +33,7 @@ std::size_t Lane::queued_bytes() const {
 void Lane::close(core::Steady::time_point deadline) {
   {
     const std::lock_guard lock(mutex_);
-    close_by_ = deadline;
+    close_by_ = close_by_ ? std::min(*close_by_, deadline) : deadline;
     queue_.clear();
     queue_bytes_ = 0;
   }

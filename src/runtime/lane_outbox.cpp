@@ -63,6 +63,11 @@ std::int64_t LaneOutbox::unpublished() const {
   return table_.until - 1 - acknowledged_;
 }
 
+bool LaneOutbox::probing() const {
+  const std::lock_guard lock(mutex_);
+  return probing_ && !abandoned_;
+}
+
 bool LaneOutbox::pump() {
   return relay_.with_producer([&](kafka::Producer& producer) {
     const std::lock_guard lock(mutex_);

@@ -46,6 +46,8 @@ class LaneOutbox final : public kafka::DeliveryTarget, public std::enable_shared
   std::int64_t acknowledged() const;
   std::int64_t unpublished() const;
 
+  /// An event was refused for good and is tried alone.
+  bool probing() const;
   /// Sends what can be sent. False: the producer's queue is full, call again after deliveries.
   bool pump();
   /// A new producer: what is not acknowledged is sent again.

@@ -1,5 +1,6 @@
 #include "runtime/relay.h"
 
+#include <algorithm>
 #include <random>
 
 #include "runtime/lane_outbox.h"
@@ -55,17 +56,17 @@ std::string Relay::trouble() const {
 
 void Relay::run() {
   while (!stopping_) {
-    const int deliveries = producer_->poll(std::chrono::milliseconds(50));
-    if (failed_generation_ == generation_) {
+    if (!producer_ || failed_generation_ == generation_) {
       rebuild();
-    } else if (deliveries > 0) {
-      if (failures_ > 0) {
-        failures_ = 0;
-        const std::lock_guard lock(mutex_);
-        trouble_.clear();
-      }
-      if (queue_was_full_.exchange(false)) pump_all();
+      continue;
     }
+    const int deliveries = producer_->poll(std::chrono::milliseconds(50));
+    if (deliveries > 0 && failures_ > 0 && nothing_refused()) {
+      failures_ = 0;
+      const std::lock_guard lock(mutex_);
+      trouble_.clear();
+    }
+    if (queue_was_full_.exchange(false)) pump_all();
   }
 }
 
@@ -82,9 +83,20 @@ void Relay::rebuild() {
   {
     const std::unique_lock lock(producer_mutex_);
     for (const auto& outbox : outboxes()) outbox->start_over();
-    producer_ = std::make_unique<kafka::Producer>(settings_, client_id_, generation_, log_);
+    try {
+      producer_ = std::make_unique<kafka::Producer>(settings_, client_id_, generation_, log_);
+    } catch (const std::exception& e) {  // no threads or descriptors left: tried again
+      log_.error("cannot make a producer; events wait in the outbox", {{"error", std::string(e.what())}});
+      const std::lock_guard trouble(mutex_);
+      trouble_ = std::string("cannot make a producer: ") + e.what();
+    }
   }
   pump_all();
+}
+
+bool Relay::nothing_refused() {
+  const auto all = outboxes();
+  return std::none_of(all.begin(), all.end(), [](const auto& outbox) { return outbox->probing(); });
 }
 
 void Relay::pump_all() {

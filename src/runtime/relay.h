@@ -44,6 +44,7 @@ class Relay {
  private:
   void run();
   void rebuild();
+  bool nothing_refused();
   void pump_all();
   std::vector<std::shared_ptr<LaneOutbox>> outboxes();
 

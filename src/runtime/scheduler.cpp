@@ -17,6 +17,9 @@ void Scheduler::stop() {
   for (auto& t : threads_)
     if (t.joinable()) t.join();
   threads_.clear();
+  const std::lock_guard lock(mutex_);
+  ready_.clear();  // lanes hold messages, which must go before their client
+  timers_.clear();
 }
 
 bool Scheduler::stop(core::Steady::time_point deadline) {

@@ -7,6 +7,7 @@ namespace deja::runtime {
 Worker::Worker(const Context& context) : context_(context), random_(std::random_device{}()) {}
 
 postgres::Connection& Worker::connection() {
+  if (connection_ && connection_->broken()) drop_connection();
   if (!connection_) {
     connection_ = std::make_unique<postgres::Connection>(context_.connection);
     prepared_ = std::make_unique<postgres::PreparedStatements>();
