@@ -73,7 +73,7 @@ void own_settings(rd_kafka_conf_t* conf, const std::string& group_id, const std:
 // Defaults that a user's kafka.* may override.
 Settings with_defaults(const Settings& given, const std::string& client_id) {
   // A crashed member is missed sooner than by librdkafka's 45 s. One that was only slow loses nothing: the lane row fences it.
-  Settings all = {{"session.timeout.ms", "10000"}, {"client.id", client_id},        {"queued.min.messages", "20000"},      {"queued.max.messages.kbytes", "16384"},
+  Settings all = {{"session.timeout.ms", "10000"}, {"client.id", client_id},        {"queued.min.messages", "100000"},      {"queued.max.messages.kbytes", "65536"},
                   {"fetch.wait.max.ms", "100"},    {"socket.keepalive.enable", "true"},  {"reconnect.backoff.max.ms", "2000"},
                   {"partition.assignment.strategy", "range"}, {"isolation.level", "read_committed"}};
   if (rd_kafka_version() >= 0x02020000) all.emplace_back("fetch.queue.backoff.ms", "20");  // not known to older ones
