@@ -13,6 +13,8 @@ class Clock {
   virtual Steady::time_point now() const = 0;
 };
 
+inline double seconds_since(Steady::time_point t) { return std::chrono::duration<double>(Steady::now() - t).count(); }
+
 class SteadyClock final : public Clock {
  public:
   Steady::time_point now() const override { return Steady::now(); }

@@ -169,15 +169,17 @@ class Consumer::Impl {
   }
 
   std::atomic<std::int64_t> commit_errors{0};
+  std::atomic<bool> commit_doubt{false};
 
- private:
   bool cooperative() const {
     const char* protocol = rd_kafka_rebalance_protocol(client());
     return protocol && std::strcmp(protocol, "COOPERATIVE") == 0;
   }
 
+ private:
   void commit_failed(rd_kafka_resp_err_t error) {
     ++commit_errors;
+    commit_doubt = true;
     log_.warn("committing offsets to Kafka failed; processing goes on, lag tools show old numbers",
               {{"error", std::string(rd_kafka_err2str(error))}});
   }
@@ -265,6 +267,8 @@ void Consumer::resume(const Partition& partition) { impl_->resume(partition); }
 void Consumer::give_up(const Partitions& partitions) { impl_->give_up(partitions); }
 void Consumer::commit(const std::vector<CommittedOffset>& offsets, bool wait) { impl_->commit(offsets, wait); }
 void Consumer::close() { impl_->close(); }
+bool Consumer::may_commit_in_rebalance() const { return !impl_->cooperative() || rd_kafka_version() >= 0x020a0000; }
+bool Consumer::take_commit_doubt() { return impl_->commit_doubt.exchange(false); }
 std::int64_t Consumer::take_commit_errors() { return impl_->commit_errors.exchange(0); }
 
 Watermarks Consumer::cached_watermarks(const Partition& partition) const {

@@ -70,6 +70,10 @@ class Consumer {
   void commit(const std::vector<CommittedOffset>& offsets, bool wait);
   void close();
 
+  /// False while a commit could cost the assignment: cooperative rebalances of librdkafka before 2.10.
+  bool may_commit_in_rebalance() const;
+  /// An offset commit failed since the last call: what was committed is not known.
+  bool take_commit_doubt();
   /// Failed offset commits since the last call.
   std::int64_t take_commit_errors();
   /// What the last fetch said; -1: not known yet.

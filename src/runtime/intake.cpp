@@ -185,6 +185,9 @@ void Intake::apply_back_pressure() {
 
 void Intake::commit_offsets(bool wait) {
   last_offset_commit_ = context_.clock.now();
+  if (!revocations_.empty() && !consumer_->may_commit_in_rebalance()) return;
+  if (consumer_->take_commit_doubt())
+    for (auto& [partition, seat] : seats_) seat.offset_in_kafka = -1;
   std::vector<kafka::CommittedOffset> offsets;
   for (auto& [partition, seat] : seats_) {
     const auto progress = seat.lane->progress();

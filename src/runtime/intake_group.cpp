@@ -7,6 +7,11 @@
 namespace deja::runtime {
 
 void Intake::assigned(const kafka::Partitions& partitions) {
+  // librdkafka pauses and resumes what stays during a cooperative rebalance
+  for (auto& [partition, seat] : seats_) {
+    seat.uncertain = true;
+    seat.sought_again = false;
+  }
   for (const auto& partition : partitions) {
     auto lane = lanes_.make(partition, next_assignment_++);
     context_.metrics.counter("deja_rebalances_total", {partition.topic}).add();
@@ -42,8 +47,8 @@ void Intake::finish_revocations() {
       continue;
     }
     const auto partitions = revocation.partitions;
-    revocations_.erase(revocations_.begin() + static_cast<std::ptrdiff_t>(i));
     commit_offsets(false);
+    revocations_.erase(revocations_.begin() + static_cast<std::ptrdiff_t>(i));
     drop_seats(partitions);
     consumer_->give_up(partitions);
   }

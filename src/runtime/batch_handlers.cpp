@@ -1,0 +1,187 @@
+#include <algorithm>
+#include <chrono>
+
+#include "core/clock.h"
+#include "postgres/transaction_control.h"
+#include "runtime/batch.h"
+#include "runtime/batch_errors.h"
+#include "runtime/batch_slot.h"
+#include "runtime/dead_letter_event.h"
+#include "runtime/failures.h"
+#include "runtime/thrown.h"
+
+// The handlers' part of a batch: who runs, in which order, and what becomes of a record whose handler fails.
+
+namespace deja::runtime {
+
+using core::Disposition;
+using core::seconds_since;
+
+bool Batch::settle_without_running(Slot& slot) {
+  const auto& p = *slot.prepared;
+  if (!p.failed_cause.empty()) {
+    fail(slot, p.failed_cause, "key", p.error, p.failed_cause);
+    return true;
+  }
+  if (!p.key) return false;
+  auto& use = keys_.at(*p.key);
+  if (use.state == KeyState::claimed || use.state == KeyState::unclaimed) return false;
+  slot.settled = true;
+  slot.outcome.first = use.holder;
+  if (p.digest == use.digest) {
+    slot.outcome.disposition = Disposition::duplicate;
+    slot.outcome.cause = core::cause::producer;
+    return true;
+  }
+  const std::string position = use.holder.topic + "/" + std::to_string(use.holder.partition) + "/" + std::to_string(use.holder.offset);
+  if (settings_.quarantine_conflicts)
+    fail(slot, core::cause::conflict, "claim", "the same key came first with another payload, at " + position, "conflict");
+  slot.outcome.disposition = Disposition::conflict;
+  slot.outcome.cause = core::cause::conflict;
+  return true;
+}
+
+void Batch::run_singly() {
+  for (auto& slot : slots_)
+    if (!settle_without_running(slot)) call(slot);
+}
+
+void Batch::call(Slot& slot) {
+  if (forced_error_) return fail(slot, core::cause::exhausted, "commit", *forced_error_, "commit");
+  if (pass_ == Pass::savepoints) postgres::set_savepoint(connection_);
+  const Record record(slot.prepared->source->view);
+  const auto thrown = guarded_call([&] { handler_.handle(record, collector_); }, slot, 1);
+  if (!thrown && keep()) return succeed(slot);
+  const auto& failure = thrown ? *thrown : *flush_failure_;
+  take_back();
+  fail(slot, failure.cause, "handler", failure.message, failure.type);
+}
+
+void Batch::run_in_batches() {
+  for (;;) {
+    std::vector<Slot*> slice;
+    std::unordered_set<core::Uuid, core::UuidHash> keys_of_slice;
+    for (auto& slot : slots_) {
+      if (slot.settled) continue;
+      // a twin of a record in this slice waits for what becomes of it
+      if (slot.prepared->key && keys_of_slice.contains(*slot.prepared->key)) continue;
+      if (settle_without_running(slot)) continue;
+      if (slot.prepared->key) keys_of_slice.insert(*slot.prepared->key);
+      slice.push_back(&slot);
+    }
+    if (slice.empty()) return;
+    run_slice(std::move(slice));
+  }
+}
+
+void Batch::run_slice(std::vector<Slot*> slice) {
+  if (forced_error_) return fail(*slice.front(), core::cause::exhausted, "commit", *forced_error_, "commit");
+  if (pass_ == Pass::savepoints) postgres::set_savepoint(connection_);
+  std::vector<const PreparedRecord*> prepared;
+  for (const auto* slot : slice) prepared.push_back(slot->prepared);
+  const RecordArray records(prepared);
+  const auto thrown = guarded_call([&] { handler_.handle_batch(records.span(), collector_); }, *slice.front(), slice.size());
+  if (!thrown && keep()) {
+    const auto rejected = collector_.rejected();
+    for (auto* slot : slice) {
+      const auto offset = slot->prepared->source->view.offset;
+      const auto reason = std::find_if(rejected.begin(), rejected.end(), [&](const auto& r) { return r.offset == offset; });
+      if (reason == rejected.end()) succeed(*slot);
+      else fail(*slot, core::cause::rejected, "handler", reason->reason, "deja::Reject");
+    }
+    return;
+  }
+  const auto failure = thrown ? *thrown : *flush_failure_;
+  take_back();
+  if (slice.size() == 1) return fail(*slice.front(), failure.cause, "handler", failure.message, failure.type);
+  const auto half = slice.begin() + static_cast<std::ptrdiff_t>(slice.size() / 2);
+  run_slice({slice.begin(), half});
+  run_slice({half, slice.end()});
+}
+
+// Runs a handler and says what it threw, as its record's own failure; what concerns the whole batch is thrown on.
+std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, const Slot& first, std::size_t count) {
+  collector_.begin_call();
+  keep_session_alive();
+  ++starts_;
+  const auto before = std::chrono::steady_clock::now();
+  auto thrown = catch_thrown(handle);
+  call_seconds_.push_back(seconds_since(before));
+  const auto index = static_cast<std::size_t>(&first - slots_.data());
+  // Looked at before anything else: the session may have ended meanwhile, which is no outage.
+  if (call_seconds_.back() > std::chrono::duration<double>(settings_.handler_timeout).count())
+    throw HandlerTooSlow(index, count, "the handler ran for " + std::to_string(static_cast<std::int64_t>(call_seconds_.back() * 1000)) +
+                                           " ms, longer than handler.timeout.ms (" + std::to_string(settings_.handler_timeout.count()) + ")");
+  if (const auto& failure = collector_.failure()) {
+    raise_unless_own(*failure, spec_.name);
+    if (pass_ == Pass::plain) throw NeedsSavepoints(failure->message);
+    if (!thrown)
+      thrown = Thrown{std::string(core::cause::exhausted), "swallowed SQL error",
+                      "the handler caught an SQL error and went on, but the server has given the transaction up: let it pass, or test before you write (" +
+                          failure->message + ")", {}};
+  }
+  if (thrown && thrown->unavailable) {
+    throw DependencyAway(index, thrown->unavailable->dependency(), thrown->unavailable->retry_after());
+  }
+  if (thrown && pass_ == Pass::plain && collector_.sent()) throw NeedsSavepoints(thrown->message);
+  return thrown;
+}
+
+// Calls that only collect leave the session idle; together they may outlast its idle time-out, which is meant for one hanging call.
+void Batch::keep_session_alive() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_statement_ < settings_.handler_timeout / 2) return;
+  postgres::touch(connection_);
+  last_statement_ = now;
+}
+
+void Batch::succeed(Slot& slot) {
+  slot.settled = true;
+  slot.outcome.disposition = Disposition::processed;
+  if (!slot.prepared->key) return;
+  auto& use = keys_.at(*slot.prepared->key);
+  use.state = KeyState::done;
+  use.digest = slot.prepared->digest;
+  const auto& view = slot.prepared->source->view;
+  use.holder = {use.digest, row_.id, view.offset, 0.0, std::string(view.topic), view.partition};
+}
+
+void Batch::fail(Slot& slot, std::string_view cause, std::string_view stage, std::string error, const std::string& type) {
+  slot.settled = true;
+  slot.outcome.disposition = Disposition::dead;
+  slot.outcome.cause = cause;
+  slot.outcome.error = error;
+  if (stage == "handler" || stage == "commit") {
+    ++(cause == core::cause::rejected ? rejections_ : failures_);
+    if (slot.prepared->key) keys_.at(*slot.prepared->key).state = KeyState::unclaimed;
+  }
+  slot.letter = dead_letter_of(*slot.prepared, spec_.name, cause, stage, std::move(error), type);
+  if (cause == core::cause::conflict) {
+    slot.letter->conflict_lane = slot.outcome.first.lane;
+    slot.letter->conflict_offset = slot.outcome.first.offset;
+  }
+}
+
+// After a handler returned, in the second pass: sends what it queued and looks for violations that would show only at COMMIT (B5).
+bool Batch::keep() {
+  flush_failure_.reset();
+  if (pass_ == Pass::plain) return true;
+  try {
+    collector_.flush();
+    postgres::keep_savepoint(connection_, deferred_constraints_);
+    return true;
+  } catch (const std::exception& e) {
+    const auto failure = postgres::classify(e, !connection_.broken());
+    if (failure.kind == postgres::Failure::own_timeout && connection_.broken()) throw FailedAtCommit(failure.message);
+    raise_unless_own(failure, spec_.name);
+    flush_failure_ = Thrown{std::string(core::cause::exhausted), "SQL error " + failure.sqlstate, failure.message, {}};
+    return false;
+  }
+}
+
+void Batch::take_back() {
+  collector_.undo();
+  if (pass_ == Pass::savepoints) postgres::roll_back_to_savepoint(connection_);
+}
+
+}  // namespace deja::runtime
