@@ -1,3 +1,4 @@
+# The sanitizers' presets switch -Wmaybe-uninitialized off: with them GCC sees it where it is not, as its manual says.
 # One interface target carries the warnings, so that nothing of it reaches a user's own build.
 add_library(deja_warnings INTERFACE)
 target_compile_options(deja_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
