@@ -30,6 +30,7 @@ create table {schema}.handlers (
   topics      text[] not null,
   strategy    text not null,
   build       text not null,
+  running     boolean not null default true,
   started_at  timestamptz not null default clock_timestamp(),
   last_seen   timestamptz not null default clock_timestamp(),
   primary key (group_id, handler, instance)

@@ -92,8 +92,13 @@ int Application::run() {
     if (runtime.impl_->handler_hangs()) std::_Exit(exit_code::clean);
     return exit_code::clean;
   } catch (const Stop& stop) {
+    const bool hangs = runtime.impl_->handler_hangs();
+    if (!hangs) {  // all that still logs ends first: the cause is the last line
+      impl_->signals.reset();
+      impl_->runtime.reset();
+    }
     const int code = ended(name_, stop);
-    if (runtime.impl_->handler_hangs()) std::_Exit(code);
+    if (hangs) std::_Exit(code);
     return code;
   } catch (const std::exception& e) {
     return ended(name_, Stop(exit_code::defect, std::string("a defect: ") + e.what()));

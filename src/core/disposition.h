@@ -23,6 +23,7 @@ namespace cause {
 inline constexpr std::string_view rejected = "rejected";        // the handler threw Reject
 inline constexpr std::string_view exhausted = "exhausted";      // no attempt is left: the handler threw anything else
 inline constexpr std::string_view undecodable = "undecodable";  // the key function threw
+inline constexpr std::string_view oversized = "oversized";      // an event of it is larger than Kafka takes
 inline constexpr std::string_view key_missing = "key_missing";
 inline constexpr std::string_view conflict = "conflict";
 inline constexpr std::string_view producer = "producer";      // of duplicates: a known key at another offset

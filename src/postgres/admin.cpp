@@ -25,7 +25,9 @@ pqxx::result Admin::ask(std::string_view sql, std::vector<std::optional<std::str
 }
 
 std::vector<HandlerRow> Admin::handlers() {
-  const auto result = ask("select group_id, handler, array_to_json(topics), strategy, build, count(*), " + utc("max(last_seen)") +
+  const auto result = ask("select group_id, handler, array_to_json(topics), strategy, build, "
+                              // one that was not seen for half a minute (it is seen every five seconds) was killed
+                              "count(*) filter (where running and last_seen > clock_timestamp() - interval '30 seconds'), " + utc("max(last_seen)") +
                               " from {schema}.handlers where" + in_group + "group by group_id, handler, topics, strategy, build order by 1, 2, 7 desc",
                           {group_});
   std::vector<HandlerRow> rows;

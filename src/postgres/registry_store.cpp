@@ -34,7 +34,8 @@ RegistryStore::RegistryStore(const std::string& schema, std::string group)
       read_(with_schema("select handler, scope, strategy, tenancy, secret_id from {schema}.recipes where group_id = $1 and topic = $2", schema)),
       enter_(with_schema("insert into {schema}.handlers (group_id, handler, instance, topics, strategy, build) values ($1, $2, $3, $4::text[], $5, $6) "
                          "on conflict (group_id, handler, instance) do update set topics = excluded.topics, strategy = excluded.strategy, "
-                         "build = excluded.build, started_at = clock_timestamp(), last_seen = clock_timestamp()", schema)),
+                         "build = excluded.build, running = true, started_at = clock_timestamp(), last_seen = clock_timestamp()", schema)),
+      leave_(with_schema("update {schema}.handlers set running = false, last_seen = clock_timestamp() where group_id = $1 and instance = $2", schema)),
       seen_(with_schema("update {schema}.handlers set last_seen = clock_timestamp() where group_id = $1 and instance = $2", schema)),
       forget_(with_schema("delete from {schema}.handlers where group_id = $1 and last_seen < clock_timestamp() - interval '7 days'", schema)),
       keys_(with_schema("select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint, count(*) from {schema}.key_generations g "
@@ -52,6 +53,10 @@ core::KeyRecipe RegistryStore::agree_on_recipe(Connection& c, const std::string&
 
 void RegistryStore::enter(Connection& c, const Registration& r) const {
   in_transaction(c, [&] { c.exec_params(enter_, {group_, r.handler, r.instance, text_array(r.topics), r.strategy, r.build}); });
+}
+
+void RegistryStore::leave(Connection& c, const std::string& instance) const {
+  in_transaction(c, [&] { c.exec_params(leave_, {group_, instance}); });
 }
 
 void RegistryStore::seen(Connection& c, const std::string& instance) const {

@@ -24,6 +24,8 @@ class RegistryStore {
   /// Stores the recipe when the topic has none yet. Returns the one that counts.
   core::KeyRecipe agree_on_recipe(Connection& c, const std::string& topic, const core::KeyRecipe& declared) const;
   void enter(Connection& c, const Registration& registration) const;
+  /// The instance ended in order.
+  void leave(Connection& c, const std::string& instance) const;
   /// Marks the instance's handlers as seen; forgets instances that were not seen for a week.
   void seen(Connection& c, const std::string& instance) const;
 
@@ -33,7 +35,7 @@ class RegistryStore {
   Keys keys(Connection& c) const;
 
  private:
-  std::string group_, store_, read_, enter_, seen_, forget_, keys_;
+  std::string group_, store_, read_, enter_, leave_, seen_, forget_, keys_;
 };
 
 }  // namespace deja::postgres

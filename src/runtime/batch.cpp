@@ -94,7 +94,10 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
   result.row.published_seq = std::max(row_.published_seq, advance.published_seq);
   result.row.next_event_seq = start_.next_event_seq + events;
   result.row.parked_version = start_.parked_version;
-  for (auto& slot : slots_) result.outcomes.push_back(slot.outcome);
+  for (auto& slot : slots_) {
+    slot.outcome.kept = slot.letter.has_value();
+    result.outcomes.push_back(slot.outcome);
+  }
   result.handler_starts = starts_;
   result.handler_failures = failures_;
   result.handler_rejections = rejections_;

@@ -51,6 +51,7 @@ struct RecordOutcome {
   core::Disposition disposition = core::Disposition::processed;
   std::string cause;  // of a duplicate, conflict or dead letter
   std::string error;
+  bool kept = false;         // as a dead letter
   postgres::KeyHolder first;  // of a duplicate or conflict: the one that came first
 };
 

@@ -1,5 +1,7 @@
 #include "runtime/collector.h"
 
+#include "runtime/thrown.h"
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -83,7 +85,7 @@ void Collector::emit(const Record& source, Event event) {
   std::size_t size = event.key.size() + event.value.size() + event_overhead;
   for (const auto& header : event.headers) size += header.name.size() + header.value.size() + 16;
   if (size > max_event_bytes_)
-    throw std::invalid_argument("emit: an event of " + std::to_string(size) + " bytes is more than kafka.producer.message.max.bytes (" +
+    throw Oversized("emit: an event of " + std::to_string(size) + " bytes is more than kafka.producer.message.max.bytes (" +
                                 std::to_string(max_event_bytes_) + ") lets through");
   for (const auto& header : event.headers)
     if (header.name.starts_with("deja-") || header.name.starts_with("__dlq."))

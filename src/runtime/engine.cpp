@@ -78,7 +78,10 @@ class Engine::Impl {
                                                      [this](const auto& lane) { scheduler_.wake(lane); }});
     check_topics(options_, topics, intake_->consumer(), log_, pause);
     dependencies_.up("kafka");
-    supervisor_ = std::make_unique<Supervisor>(context_, *intake_, registry_, options_.instance, topics_and_handlers);
+    std::vector<postgres::Registration> registrations;
+    for (const auto& h : handlers_) registrations.push_back({h.name, options_.instance, h.strategy, options_.build, h.topics});
+    supervisor_ = std::make_unique<Supervisor>(context_, *intake_, registry_, options_.instance, topics_and_handlers, registrations);
+    show_zeros(topics);
     relay_->start();
     scheduler_.start(options_.connections, [this] { return std::make_unique<Worker>(context_); });
     supervisor_->start();
@@ -136,6 +139,17 @@ class Engine::Impl {
   }
 
  private:
+  // A counter that is not there before its first event hides that event from increase().
+  void show_zeros(const std::vector<std::string>& topics) {
+    for (const auto* resolution : {"committed", "not_committed", "fenced"}) metrics_.counter("deja_commits_in_doubt_total", {resolution});
+    for (const auto* cause : {"handler_error", "commit_error", "40001", "40P01", "55P03"}) metrics_.counter("deja_batch_repeats_total", {cause});
+    for (const auto& topic : topics) {
+      metrics_.counter("deja_offset_commit_errors_total", {topic});
+      metrics_.counter("deja_lane_rewinds_total", {topic});
+      metrics_.counter("deja_rebalances_total", {topic});
+    }
+  }
+
   std::shared_ptr<Lane> make_lane(const kafka::Partition& partition, std::uint64_t assignment) {
     return std::make_shared<Lane>(context_, *intake_, *relay_, scheduler_, *by_topic_.at(partition.topic), partition, assignment,
                                   lane_metrics_.at(partition.topic));

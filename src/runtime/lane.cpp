@@ -193,7 +193,7 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
       }
   }
   for (const auto& o : result.outcomes)
-    if (o.disposition == core::Disposition::dead || o.disposition == core::Disposition::conflict)
+    if (o.kept)
       context_.log.warn("record is a dead letter", {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"offset", o.offset},
                                                     {"handler", spec_.name}, {"cause", o.cause}});
   outbox_->committed(result.first_event_seq, std::move(result.events));

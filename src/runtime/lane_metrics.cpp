@@ -23,14 +23,18 @@ LaneMetrics::LaneMetrics(core::Metrics& m, const std::string& topic, const std::
       commit_seconds_(m.histogram("deja_commit_duration_seconds", {topic, handler})),
       claim_seconds_(m.histogram("deja_claim_duration_seconds", {topic, handler})),
       latency_(m.histogram("deja_end_to_end_latency_seconds", {topic, handler})),
-      batch_records_(m.histogram("deja_batch_records", {topic, handler})) {}
+      batch_records_(m.histogram("deja_batch_records", {topic, handler})) {
+  for (const auto cause : {core::cause::rejected, core::cause::exhausted, core::cause::undecodable, core::cause::key_missing, core::cause::conflict,
+                           core::cause::oversized})
+    m.counter("deja_dead_lettered_total", {topic, handler, std::string(cause)});
+}
 
 void LaneMetrics::committed(const BatchResult& result, const std::vector<PreparedRecord>& records) {
   double counts[4] = {0, 0, 0, 0};
   for (const auto& o : result.outcomes) {
     ++counts[static_cast<std::size_t>(o.disposition)];
     if (o.disposition == Disposition::duplicate) duplicate_age_.observe(o.first.age_seconds);
-    if (o.disposition == Disposition::dead || o.disposition == Disposition::conflict)
+    if (o.kept)
       metrics_.counter("deja_dead_lettered_total", {topic_, handler_, o.cause}).add();
   }
   processed_.add(counts[static_cast<std::size_t>(Disposition::processed)]);

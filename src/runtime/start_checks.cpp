@@ -88,7 +88,6 @@ void check_database(const EngineOptions& options, const postgres::ConnectionOpti
       if (postgres::behind_transaction_pooler(c))
         throw Stop(exit_code::configuration, "postgres.url leads to a transaction pooler: deja needs sessions of its own, connect to Postgres itself or use session pooling");
       check_recipes(c, options, handlers, registry);
-      for (const auto& handler : handlers) registry.enter(c, {handler.name, options.instance, handler.strategy, options.build, handler.topics});
       return {};
     } catch (const Stop&) {
       throw;

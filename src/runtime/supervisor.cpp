@@ -22,8 +22,10 @@ std::string cause_label(const std::string& cause) {
 }  // namespace
 
 Supervisor::Supervisor(const Context& context, Intake& intake, const postgres::RegistryStore& registry, std::string instance,
-                       std::vector<std::pair<std::string, std::string>> topics_and_handlers)
-    : context_(context), intake_(intake), registry_(registry), instance_(std::move(instance)), topics_and_handlers_(std::move(topics_and_handlers)) {}
+                       std::vector<std::pair<std::string, std::string>> topics_and_handlers,
+                       std::vector<postgres::Registration> registrations)
+    : context_(context), intake_(intake), registry_(registry), instance_(std::move(instance)), topics_and_handlers_(std::move(topics_and_handlers)),
+      registrations_(std::move(registrations)) {}
 
 void Supervisor::start() {
   thread_ = std::thread([this] { run(); });
@@ -60,6 +62,7 @@ void Supervisor::run() {
     }
     measure_lanes();
     try {
+      enter();
       look_at_rows();
       show_pauses();
       if (measure) {
@@ -77,6 +80,7 @@ void Supervisor::run() {
     lock.lock();
     wake_.wait_for(lock, look_every, [&] { return stopping_; });
   }
+  leave();
 }
 
 // L4: token or batch_seq not as this owner left them. A quiet owner would never notice otherwise.
@@ -141,6 +145,20 @@ void Supervisor::measure_lanes() {
   if (const auto errors = intake_.consumer().take_commit_errors(); errors > 0)
     for (const auto& [topic, handler] : topics_and_handlers_)
       metrics.counter("deja_offset_commit_errors_total", {topic}).add(static_cast<double>(errors));
+}
+
+// For `deja handlers`: who runs what.
+void Supervisor::enter() {
+  if (entered_) return;
+  for (const auto& registration : registrations_) registry_.enter(connection(), registration);
+  entered_ = true;
+}
+
+void Supervisor::leave() {
+  try {
+    if (entered_ && connection_ && !connection_->broken()) registry_.leave(*connection_, instance_);
+  } catch (const std::exception&) {  // the row grows old instead
+  }
 }
 
 // For `deja lanes`, which has only the database to ask.

@@ -21,7 +21,7 @@ namespace deja::runtime {
 class Supervisor {
  public:
   Supervisor(const Context& context, Intake& intake, const postgres::RegistryStore& registry, std::string instance,
-             std::vector<std::pair<std::string, std::string>> topics_and_handlers);
+             std::vector<std::pair<std::string, std::string>> topics_and_handlers, std::vector<postgres::Registration> registrations);
   ~Supervisor() { stop(); }
   void start();
   void stop();
@@ -31,6 +31,8 @@ class Supervisor {
   void look_at_rows();
   void measure_lanes();
   void show_pauses();
+  void enter();
+  void leave();
   void measure_database();
   void tidy_outbox();
   postgres::Connection& connection();
@@ -40,6 +42,8 @@ class Supervisor {
   const postgres::RegistryStore& registry_;
   const std::string instance_;
   const std::vector<std::pair<std::string, std::string>> topics_and_handlers_;
+  const std::vector<postgres::Registration> registrations_;
+  bool entered_ = false;
   std::unique_ptr<postgres::Connection> connection_;
   struct Stall {
     std::int64_t next_offset = -1;

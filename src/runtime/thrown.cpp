@@ -28,8 +28,12 @@ std::optional<Thrown> catch_thrown(const std::function<void()>& call) {
     return Thrown{std::string(core::cause::rejected), "deja::Reject", e.what(), {}};
   } catch (const Unavailable& e) {
     return Thrown{{}, "deja::Unavailable", e.what(), e};
+  } catch (const Oversized& e) {
+    return Thrown{std::string(core::cause::oversized), "oversized event", e.what(), {}};
   } catch (const std::exception& e) {
-    return Thrown{std::string(core::cause::exhausted), type_name(e), e.what(), {}};
+    std::string message = e.what();
+    message.erase(message.find_last_not_of(" \n\r\t") + 1);  // libpqxx ends its messages with a line break
+    return Thrown{std::string(core::cause::exhausted), type_name(e), std::move(message), {}};
   } catch (...) {
     const auto* type = abi::__cxa_current_exception_type();
     const std::string name = type ? demangled(type->name()) : "unknown";

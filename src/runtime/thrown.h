@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 #include <deja/errors.h>
@@ -14,6 +15,11 @@ struct Thrown {
   std::string type;
   std::string message;
   std::optional<Unavailable> unavailable;
+};
+
+/// An event larger than Kafka takes.
+struct Oversized : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
 };
 
 std::optional<Thrown> catch_thrown(const std::function<void()>& call);

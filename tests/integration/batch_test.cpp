@@ -169,7 +169,8 @@ TEST(Batch, B1_HoldsUnderADatabaseDefaultOfSerializable) {
 
 TEST(Batch, D10_BytesOfAnyKindAreKeptAsBytes) {
   auto harness = Harness::of<Scripted>(tables);
-  const std::string nasty("\0\xFF\xFE\x80 'quoted' \\ $1", 21);
+  constexpr char literal[] = "\0\xFF\xFE\x80 'quoted' \\ $1";
+  const std::string nasty(literal, sizeof literal - 1);
   std::vector<Input> inputs;
   inputs.push_back({std::nullopt, std::nullopt, {}});
   inputs.push_back({nasty, nasty, {{"Idempotency-Key", nasty}, {nasty.substr(1, 5), nasty}}});  // effect of text column: refused
