@@ -66,14 +66,9 @@ void Collector::undo() {
 }
 
 void Collector::flush() {
-  const auto sql = take_sql();
-  if (!sql.empty()) connection_.exec(sql);
-}
-
-std::string Collector::take_sql() {
-  auto sql = queue_.sql(connection_, prepared_);
+  const auto sql = queue_.sql(connection_, prepared_);
   queue_.clear();
-  return sql;
+  if (!sql.empty()) connection_.exec(sql);
 }
 
 void Collector::insert(std::string_view table, std::span<const Column> row) { queue_.insert(table, row); }

@@ -38,8 +38,6 @@ class Collector final : public detail::TransactionBackend {
 
   /// Sends what is queued. Throws what libpqxx throws.
   void flush();
-  /// What is queued, as SQL, for a caller that appends its own; the queue is empty then.
-  std::string take_sql();
 
   std::vector<Emitted>& emitted() { return emitted_; }
   std::vector<Rejected>& rejected() { return rejected_; }
