@@ -2,11 +2,11 @@
 
 #include "postgres/arrays.h"
 #include "postgres/sql.h"
+#include "postgres/transaction_control.h"
 
 namespace deja::postgres {
 
 namespace {
-constexpr const char* begin_writing = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ";
 // A worker that waits here for another owner's transaction is missing elsewhere: better to come back.
 constexpr const char* short_wait = "SET LOCAL lock_timeout = '250ms'";
 constexpr const char* columns =
@@ -25,13 +25,6 @@ LaneState row_of(const pqxx::row& r) {
   row.incarnation = core::parse_uuid(r[8].c_str()).value();
   row.was_clean = r[9].as<bool>();
   return row;
-}
-
-void rollback_quietly(Connection& c) {
-  try {
-    c.exec("ROLLBACK");
-  } catch (const std::exception&) {  // the link is gone, and the transaction with it
-  }
 }
 
 std::string text(std::int64_t n) { return std::to_string(n); }
@@ -57,22 +50,12 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
 std::string LaneStore::sql(std::string_view s) const { return with_schema(s, schema_); }
 
 std::optional<LaneState> LaneStore::take_over(Connection& c, const LaneName& name) const {
-  c.exec(std::string(begin_writing) + short_wait);
-  try {
+  return in_transaction(c, [&]() -> std::optional<LaneState> {
     // B1: the lock first, what it protects in a further statement
     const auto found = c.exec_params(select_, {name.group, name.topic, text(name.partition), text(name.lane)});
-    if (found.empty()) {
-      c.exec("ROLLBACK");
-      return std::nullopt;
-    }
-    const auto taken = c.exec_params(take_, {std::string(found[0][0].c_str()), instance_});
-    const auto row = row_of(taken[0]);
-    c.exec("COMMIT");
-    return row;
-  } catch (...) {
-    rollback_quietly(c);
-    throw;
-  }
+    if (found.empty()) return std::nullopt;
+    return row_of(c.exec_params(take_, {std::string(found[0][0].c_str()), instance_})[0]);
+  }, short_wait);
 }
 
 bool LaneStore::any_row_of_topic(Connection& c, const LaneName& name) const {
@@ -80,40 +63,20 @@ bool LaneStore::any_row_of_topic(Connection& c, const LaneName& name) const {
 }
 
 void LaneStore::create(Connection& c, const LaneName& name, std::int64_t start_offset) const {
-  c.exec(begin_writing);
-  try {
-    c.exec_params(create_, {name.group, name.topic, text(name.partition), text(name.lane), text(start_offset)});
-    c.exec("COMMIT");
-  } catch (...) {
-    rollback_quietly(c);
-    throw;
-  }
+  in_transaction(c, [&] { c.exec_params(create_, {name.group, name.topic, text(name.partition), text(name.lane), text(start_offset)}); });
 }
 
 void LaneStore::create_all(Connection& c, const std::string& group, const std::string& topic, const std::vector<std::int64_t>& start_offsets) const {
-  c.exec(begin_writing);
-  try {
+  in_transaction(c, [&] {
     c.exec_params("select pg_advisory_xact_lock(hashtextextended($1, 0))", {"deja lanes " + group + " " + topic});
-    if (c.exec_params(any_, {group, topic}).empty())  // in a further statement than the lock
-      for (std::size_t p = 0; p < start_offsets.size(); ++p)
-        c.exec_params(create_, {group, topic, text(static_cast<std::int64_t>(p)), "0", text(start_offsets[p])});
-    c.exec("COMMIT");
-  } catch (...) {
-    rollback_quietly(c);
-    throw;
-  }
+    if (!c.exec_params(any_, {group, topic}).empty()) return;  // in a further statement than the lock
+    for (std::size_t p = 0; p < start_offsets.size(); ++p)
+      c.exec_params(create_, {group, topic, text(static_cast<std::int64_t>(p)), "0", text(start_offsets[p])});
+  });
 }
 
 LaneState LaneStore::read_locked(Connection& c, std::int32_t id) const {
-  c.exec(std::string(begin_writing) + short_wait);
-  try {
-    auto row = row_of(c.exec_params(lock_, {text(id)}).at(0));
-    c.exec("ROLLBACK");
-    return row;
-  } catch (...) {
-    rollback_quietly(c);
-    throw;
-  }
+  return in_transaction(c, [&] { return std::optional(row_of(c.exec_params(lock_, {text(id)}).at(0))); }, short_wait).value();
 }
 
 namespace {
@@ -146,25 +109,11 @@ std::string LaneStore::close_sql(const LaneState& row, std::int64_t events) cons
 }
 
 bool LaneStore::mark(Connection& c, const LaneState& row, const LaneAdvance& advance) const {
-  try {
-    const auto result = c.exec(begin_writing + sql(compare_and_set(c, row, advance, false) + " returning id"));
-    c.exec(result.empty() ? "ROLLBACK" : "COMMIT");
-    return !result.empty();
-  } catch (...) {
-    rollback_quietly(c);
-    throw;
-  }
+  return in_transaction(c, [&] { return !c.exec(sql(compare_and_set(c, row, advance, false) + " returning id")).empty(); });
 }
 
 void LaneStore::show_pause(Connection& c, const LaneState& row, const std::string& cause, const std::string& blocked_by) const {
-  c.exec(begin_writing);
-  try {
-    c.exec_params(pause_, {text(row.id), row.token, cause, blocked_by});
-    c.exec("COMMIT");
-  } catch (...) {
-    rollback_quietly(c);
-    throw;
-  }
+  in_transaction(c, [&] { c.exec_params(pause_, {text(row.id), row.token, cause, blocked_by}); });
 }
 
 std::vector<LaneStore::Seen> LaneStore::look(Connection& c, const std::vector<std::int32_t>& ids) const {

@@ -2,6 +2,7 @@
 
 #include "core/header_json.h"
 #include "postgres/sql.h"
+#include "postgres/transaction_control.h"
 
 namespace deja::postgres {
 
@@ -59,10 +60,10 @@ bool OutboxStore::rotate(Connection& c, std::int64_t max_bytes) const {
   const int open = now[0][0].as<int>(), next = (open + 1) % segments;
   const auto sizes = c.exec("select pg_relation_size(" + c.quote(table(open)) + "::regclass), exists(select 1 from " + table(next) + ")");
   if (sizes[0][0].as<std::int64_t>() < max_bytes || sizes[0][1].as<bool>()) return false;
-  const auto moved = c.exec(with_schema("begin read write; update {schema}.outbox_state set open_segment = " + std::to_string(next) +
-                            ", opened_at = now() where open_segment = " + std::to_string(open) + " returning 1", schema_));
-  c.exec("commit");
-  return !moved.empty();
+  return in_transaction(c, [&] {
+    return !c.exec(with_schema("update {schema}.outbox_state set open_segment = " + std::to_string(next) +
+                               ", opened_at = now() where open_segment = " + std::to_string(open) + " returning 1", schema_)).empty();
+  });
 }
 
 bool OutboxStore::truncate(Connection& c, int segment) const {
@@ -72,18 +73,13 @@ bool OutboxStore::truncate(Connection& c, int segment) const {
   const std::string closed = with_schema("not exists(select 1 from {schema}.outbox_state where open_segment = " + std::to_string(segment) + ")", schema_);
   const auto worth = c.exec("select exists(select 1 from " + table(segment) + ") and not " + unpublished + " and " + closed);
   if (!worth[0][0].as<bool>()) return false;
-  try {
-    c.exec("begin read write; set local lock_timeout = '100ms'; lock table " + table(segment) + " in access exclusive mode");
+  return in_transaction(c, [&] {
     // a further statement, so that it sees what the lock waited for
     const auto still = c.exec("select not " + unpublished + " and " + closed);
     const bool empty = still[0][0].as<bool>();
     if (empty) c.exec("truncate " + table(segment));
-    c.exec(empty ? "commit" : "rollback");
     return empty;
-  } catch (const std::exception&) {
-    if (!c.broken()) c.exec("rollback");
-    throw;
-  }
+  }, "set local lock_timeout = '100ms'; lock table " + table(segment) + " in access exclusive mode");
 }
 
 double OutboxStore::oldest_age_seconds(Connection& c, std::int32_t lane, std::int64_t published_seq) const {

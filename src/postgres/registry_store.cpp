@@ -2,6 +2,7 @@
 
 #include "postgres/arrays.h"
 #include "postgres/sql.h"
+#include "postgres/transaction_control.h"
 
 namespace deja::postgres {
 
@@ -9,21 +10,6 @@ namespace {
 // Topic names have no characters that an array's text form would need quoted beyond these quotes.
 std::string text_array(const std::vector<std::string>& items) {
   return array_text(items, [](const std::string& s) { return '"' + s + '"'; });
-}
-
-template <class Work>
-void in_transaction(Connection& c, Work&& work) {
-  c.exec("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
-  try {
-    work();
-    c.exec("COMMIT");
-  } catch (...) {
-    try {
-      if (!c.broken()) c.exec("ROLLBACK");
-    } catch (const std::exception&) {  // the first error is the one to tell
-    }
-    throw;
-  }
 }
 }  // namespace
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <type_traits>
 
 #include "postgres/connection.h"
 
@@ -24,5 +25,36 @@ inline void touch(Connection& c) { c.exec("SELECT 1"); }
 
 inline void roll_back(Connection& c) { c.exec("ROLLBACK"); }
 inline void commit(Connection& c) { c.exec("COMMIT"); }
+
+/// B1: never the session's or the database's default.
+inline constexpr const char* begin_writing = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ";
+
+/// After an error: the first one is the one to tell, and on a lost link the transaction is gone anyway.
+inline void roll_back_quietly(Connection& c) {
+  try {
+    if (!c.broken()) roll_back(c);
+  } catch (const std::exception&) {
+  }
+}
+
+/// Runs `work` in a transaction of its own, which is committed unless `work` throws or returns false (void commits). `first`:
+/// statements that go out with the BEGIN. Returns what `work` does.
+template <class Work>
+auto in_transaction(Connection& c, Work&& work, const std::string& first = {}) {
+  try {
+    c.exec(begin_writing + first);
+    if constexpr (std::is_void_v<decltype(work())>) {
+      work();
+      commit(c);
+    } else {
+      auto result = work();
+      static_cast<bool>(result) ? commit(c) : roll_back(c);
+      return result;
+    }
+  } catch (...) {
+    roll_back_quietly(c);
+    throw;
+  }
+}
 
 }  // namespace deja::postgres

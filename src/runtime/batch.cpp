@@ -55,15 +55,8 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
     stage_ = Stage::committing;
     commit(result);
   } catch (const std::exception& e) {
-    roll_back();
+    postgres::roll_back_quietly(connection_);
     translate_and_throw(e);
-  }
-}
-
-void Batch::roll_back() {
-  try {
-    if (!connection_.broken()) postgres::roll_back(connection_);
-  } catch (const std::exception&) {  // the link is gone, and the transaction with it
   }
 }
 

@@ -108,7 +108,6 @@ class Batch {
   void commit(BatchResult& result);
   bool keep();
   void take_back();
-  void roll_back();
   [[noreturn]] void translate_and_throw(const std::exception& e);
   void keep_session_alive();
 
