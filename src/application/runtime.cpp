@@ -57,6 +57,7 @@ runtime::EngineOptions Runtime::Impl::engine_options() const {
   o.dlq_headers_allow = c.list("dlq.headers.allow");
   o.quarantine_conflicts = c.text("dedup.conflict") == "quarantine";
   o.connections = static_cast<std::size_t>(c.integer("postgres.connections"));
+  o.lanes_per_partition = static_cast<std::int32_t>(c.integer("lanes.per.partition"));
   o.batch_max_records = static_cast<std::size_t>(c.integer("batch.max.records"));
   o.batch_max_bytes = static_cast<std::size_t>(c.integer("batch.max.bytes"));
   o.postgres_lost = c.duration("postgres.lost.ms");

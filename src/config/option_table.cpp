@@ -91,8 +91,9 @@ constexpr Option table[] = {
      .default_text = "1",
      .unit = "lanes",
      .min = 1,
-     .max = 1,
-     .description = "Lanes that share a partition by ordering key. One is the supported number in this version."},
+     .max = 64,
+     .description = "Lanes that share a partition by ordering key, each worked by one thread at a time. Changed only where a partition was drained: "
+                    "stop all programs with SIGTERM first."},
 
     {.section = lifetime,
      .key = "handler.timeout.ms",

@@ -62,7 +62,7 @@ core::SourceRecord to_record(MessagePointer message) {
 void own_settings(rd_kafka_conf_t* conf, const std::string& group_id, const std::string& client_id) {
   const std::pair<const char*, std::string> owned[] = {
       {"group.id", group_id}, {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"},
-      {"enable.partition.eof", "false"}};
+      {"enable.partition.eof", "true"}};
   char error[512];
   for (const auto& [key, value] : owned)
     if (rd_kafka_conf_set(conf, key, value.c_str(), error, sizeof error) != RD_KAFKA_CONF_OK)
@@ -112,6 +112,8 @@ class Consumer::Impl {
     MessagePointer message(rd_kafka_consumer_poll(client(), static_cast<int>(timeout.count())));
     if (!message) return {};
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) return to_record(std::move(message));
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+      return EndOfPartition{{rd_kafka_topic_name(message->rkt), message->partition}, message->offset};
     const char* reason = rd_kafka_message_errstr(message.get());
     std::string text = rd_kafka_err2name(message->err);
     if (reason) text += std::string(": ") + reason;

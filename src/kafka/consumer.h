@@ -24,7 +24,11 @@ struct PartitionError {
   Partition partition;
   std::string error;
 };
-using Polled = std::variant<std::monostate, core::SourceRecord, OffsetLost, PartitionError>;
+struct EndOfPartition {  ///< all records below `offset`, the end of what may be read now, were polled; markers need no record
+  Partition partition;
+  std::int64_t offset;
+};
+using Polled = std::variant<std::monostate, core::SourceRecord, EndOfPartition, OffsetLost, PartitionError>;
 
 /// Told of the group's decisions, on the polling thread, inside poll() or close().
 class GroupListener {

@@ -84,6 +84,7 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
   result.row = row_;
   result.row.batch_seq += 1;
   result.row.next_offset = advance.next_offset;
+  result.row.witness = advance.witness;
   result.row.published_seq = std::max(row_.published_seq, advance.published_seq);
   result.row.next_event_seq = start_.next_event_seq + events;
   result.row.parked_version = start_.parked_version;

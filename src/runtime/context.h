@@ -32,6 +32,7 @@ struct Context {
   Dependencies& dependencies;
   postgres::ConnectionOptions connection;
   std::string secret, tenant_header, start_from;
+  std::int32_t lanes_per_partition = 1;
   std::size_t batch_max_records = 500, batch_max_bytes = 8U << 20;
   core::BackoffPolicy backoff;
   std::function<void(Stop)> stop;  // ends the process with a named cause; the first one counts

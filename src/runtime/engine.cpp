@@ -52,7 +52,7 @@ class Engine::Impl {
                  {{options_.schema, options_.instance}, postgres::KeyStore(options_.schema), postgres::OutboxStore(options_.schema),
                   postgres::DeadLetterStore(options_.schema, options_.group, options_.build)},
                  dependencies_, connection_options(options_), options_.secret, options_.tenant_header, options_.start_from,
-                 options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
+                 options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}
 
   ~Impl() { halt(); }
@@ -73,8 +73,7 @@ class Engine::Impl {
         lane_metrics_.emplace(topic, std::make_shared<LaneMetrics>(metrics_, topic, handler.name));
       }
     intake_ = std::make_unique<Intake>(context_, Intake::Options{options_.group, options_.client_id, options_.consumer, topics, options_.drain_timeout},
-                                       Intake::Lanes{[this](const auto& p, auto a) { return make_lane(p, a); },
-                                                     [this](const auto& topic) { return lane_metrics_.at(topic); },
+                                       Intake::Lanes{[this](const auto& p, auto a) { return make_seat(p, a); },
                                                      [this](const auto& lane) { scheduler_.wake(lane); }});
     check_topics(options_, topics, intake_->consumer(), log_, pause);
     dependencies_.up("kafka");
@@ -150,9 +149,14 @@ class Engine::Impl {
     }
   }
 
-  std::shared_ptr<Lane> make_lane(const kafka::Partition& partition, std::uint64_t assignment) {
-    return std::make_shared<Lane>(context_, *intake_, *relay_, scheduler_, *by_topic_.at(partition.topic), partition, assignment,
-                                  lane_metrics_.at(partition.topic));
+  Seat make_seat(const kafka::Partition& partition, std::uint64_t assignment) {
+    Seat seat;
+    seat.spec = by_topic_.at(partition.topic);
+    seat.metrics = lane_metrics_.at(partition.topic);
+    seat.feed = std::make_shared<PartitionFeed>();
+    for (std::int32_t n = 0; n < options_.lanes_per_partition; ++n)
+      seat.lanes.push_back({std::make_shared<Lane>(context_, *intake_, *relay_, scheduler_, *seat.spec, partition, n, assignment, seat.metrics, seat.feed), -1, false, {}});
+    return seat;
   }
 
   void stop_with(Stop stop) {

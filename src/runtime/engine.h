@@ -26,6 +26,7 @@ struct EngineOptions {
   std::string start_from, secret, tenant_header, dlq_topic;
   std::vector<std::string> dlq_headers_allow;
   bool quarantine_conflicts = true;
+  std::int32_t lanes_per_partition = 1;
   std::size_t connections = 2, batch_max_records = 500, batch_max_bytes = 8U << 20;
   std::chrono::milliseconds postgres_lost{10000}, drain_timeout{30000}, startup_timeout{60000}, handler_timeout{60000}, backoff_base{200}, backoff_max{60000};
 };

@@ -35,7 +35,7 @@ core::OutboundEvent handler_event(Event event, const PreparedRecord& record, std
 
 postgres::Witness witness_of(const core::SourceRecord& record, core::FramedHash& hash) {
   const auto sum = hash.maybe(record.view.key).maybe(record.view.value).part(record.view.timestamp_ms).finish();
-  return {record.leader_epoch, record.view.timestamp_ms, std::string(reinterpret_cast<const char*>(sum.data()), 8)};
+  return {record.view.offset, record.leader_epoch, record.view.timestamp_ms, std::string(reinterpret_cast<const char*>(sum.data()), 8)};
 }
 
 }  // namespace deja::runtime

@@ -45,10 +45,10 @@ void Intake::run() {
         stop_by_ = context_.clock.now() + options_.drain_timeout;
         for (auto& [partition, seat] : seats_) {
           consumer_->pause(partition);
-          seat.lane->close(stop_by_);
+          seat.close(stop_by_, true);
         }
       }
-      const bool all = std::all_of(seats_.begin(), seats_.end(), [](const auto& s) { return s.second.lane->closed(); });
+      const bool all = std::all_of(seats_.begin(), seats_.end(), [](const auto& s) { return s.second.all_closed(); });
       if (all || context_.clock.now() > stop_by_ + milliseconds(1000)) {
         clean_ = all && context_.clock.now() <= stop_by_;
         break;
@@ -76,11 +76,10 @@ void Intake::dispatch(kafka::Polled polled) {
       else return dispatch(std::move(more));
     }
   } else if (auto* lost = std::get_if<kafka::OffsetLost>(&polled)) {
-    if (auto* seat = seat_of(lost->partition.topic, lost->partition.number); seat && seat->expected >= 0) {
-      consumer_->pause(lost->partition);
-      seat->paused = true;
-      seat->lane->log_lost(lost->error);
-    }
+    if (auto* seat = seat_of(lost->partition.topic, lost->partition.number); seat && seat->expected >= 0)
+      stop_partition(lost->partition, *seat, lost->error, false);
+  } else if (auto* end = std::get_if<kafka::EndOfPartition>(&polled)) {
+    reach_end(*end);
   } else if (auto* error = std::get_if<kafka::PartitionError>(&polled)) {
     context_.log.warn("Kafka reports an error of a partition; it is tried again",
                       {{"topic", error->partition.topic}, {"partition", std::int64_t{error->partition.number}}, {"error", error->error}});
@@ -94,12 +93,37 @@ void Intake::accept(core::SourceRecord record) {
   if (seat->expected < 0) return seat->metrics->stale();
   const auto offset = record.view.offset;
   if (offset < seat->expected) return seat->metrics->redelivered();
-  if (!in_log_order(*seat, last_seat_.first, offset)) return;
-  const auto lane = seat->lane;
-  const auto pushed = lane->push(std::move(record));
-  if (pushed == Lane::Pushed::dropped) return seat->metrics->stale();
+  const auto& partition = last_seat_.first;
+  if (!in_log_order(*seat, partition, offset)) return;
+  if (seat->has_witnesses())
+    if (const auto other_log = seat->check_witnesses(record, hash_); !other_log.empty()) return stop_partition(partition, *seat, other_log, true);
   seat->expected = offset + 1;
-  if (pushed == Lane::Pushed::first_in_queue) lanes_.wake(lane);
+  if (offset < seat->wanted) return;
+  auto& target = seat->lane_of(record);
+  if (offset < target.expected) {
+    seat->metrics->redelivered();
+  } else {
+    const auto pushed = target.lane->push(std::move(record));
+    if (pushed == Lane::Pushed::dropped) return seat->metrics->stale();
+    target.expected = offset + 1;
+    if (pushed == Lane::Pushed::first_in_queue) lanes_.wake(target.lane);
+  }
+  seat->feed->consumed.store(offset + 1);
+}
+
+// Transaction markers and what compaction took have offsets, too: a quiet lane moves on over them (L7).
+void Intake::reach_end(const kafka::EndOfPartition& end) {
+  auto* seat = seat_of(end.partition.topic, end.partition.number);
+  if (!seat || seat->expected < 0 || seat->stopped()) return;
+  if (const auto shorter = seat->check_end(end.offset); !shorter.empty()) return stop_partition(end.partition, *seat, shorter, false);
+  if (end.offset <= seat->expected || !in_log_order(*seat, end.partition, end.offset)) return;
+  seat->expected = end.offset;
+  seat->feed->consumed.store(end.offset);
+}
+
+void Intake::stop_partition(const kafka::Partition& partition, Seat& seat, const std::string& error, bool certain) {
+  consumer_->pause(partition);
+  seat.stop(error, certain);
 }
 
 // A gap is no loss where compaction or transaction markers made it, and the broker never skips on its own. But librdkafka may
@@ -130,21 +154,27 @@ void Intake::serve_requests() {
   for (auto& action : todo) action();
 }
 
-void Intake::start_fetching(const kafka::Partition& partition, std::uint64_t assignment, std::int64_t offset) {
-  request([=, this] { begin_at(partition, assignment, offset); });
+void Intake::start_fetching(const kafka::Partition& partition, std::uint64_t assignment, const Start& start) {
+  request([=, this] { begin(partition, assignment, start); });
 }
 
-void Intake::begin_at(const kafka::Partition& partition, std::uint64_t assignment, std::int64_t offset) {
+void Intake::begin(const kafka::Partition& partition, std::uint64_t assignment, const Start& start) {
   auto* seat = seat_of(partition.topic, partition.number);
-  if (!seat || seat->lane->assignment() != assignment) return;
-  if (!consumer_->start(partition, offset)) {
-    retries_.push_back({context_.clock.now() + retry_seek_after, [=, this] { begin_at(partition, assignment, offset); }});
+  if (!seat || seat->assignment() != assignment) return;
+  seat->start(start.lane, start.offset, start.witness);
+  if (seat->ready()) fetch(partition, assignment);
+}
+
+// From the first offset that a lane wants; those that are further drop what they have.
+void Intake::fetch(const kafka::Partition& partition, std::uint64_t assignment) {
+  auto* seat = seat_of(partition.topic, partition.number);
+  if (!seat || seat->assignment() != assignment) return;
+  const auto from = seat->fetch_from();
+  if (!consumer_->start(partition, from)) {
+    retries_.push_back({context_.clock.now() + retry_seek_after, [=, this] { fetch(partition, assignment); }});
     return;
   }
-  seat->expected = offset;
-  seat->uncertain = true;
-  seat->sought_again = seat->paused = false;
-  seat->lane->accept();
+  seat->fetching_from(from);
 }
 
 void Intake::lane_closed(const kafka::Partition&, std::uint64_t) { request([] {}); }  // wakes the loop, which looks itself
@@ -169,12 +199,11 @@ void Intake::apply_back_pressure() {
   }
   const auto high_bytes = high_bytes_of(seats_.size(), context_.batch_max_bytes), low_bytes = high_bytes / 2;
   for (auto& [partition, seat] : seats_) {
-    if (seat.expected < 0 || seat.lane->closed()) continue;
-    const auto queued = seat.lane->queued(), bytes = seat.lane->queued_bytes();
-    if (!seat.paused && (queued >= high_records || bytes >= high_bytes)) {
+    if (seat.expected < 0 || seat.all_closed()) continue;
+    if (!seat.paused && seat.full(high_records, high_bytes)) {
       consumer_->pause(partition);
       seat.paused = true;
-    } else if (seat.paused && queued <= low_records && bytes <= low_bytes && !seat.lane->stopped()) {
+    } else if (seat.paused && seat.has_room(low_records, low_bytes)) {
       consumer_->resume(partition);
       seat.paused = false;
       seat.uncertain = true;
@@ -190,15 +219,15 @@ void Intake::commit_offsets(bool wait) {
     for (auto& [partition, seat] : seats_) seat.offset_in_kafka = -1;
   std::vector<kafka::CommittedOffset> offsets;
   for (auto& [partition, seat] : seats_) {
-    const auto progress = seat.lane->progress();
-    if (progress.next_offset < 0 || progress.next_offset == seat.offset_in_kafka) continue;
-    seat.offset_in_kafka = progress.next_offset;
-    offsets.push_back({partition, progress.next_offset, "deja/" + progress.token});
+    const auto progress = seat.progress();
+    if (!progress || progress->next_offset == seat.offset_in_kafka) continue;
+    seat.offset_in_kafka = progress->next_offset;
+    offsets.push_back({partition, progress->next_offset, "deja/" + progress->token});
   }
   if (!offsets.empty()) consumer_->commit(offsets, wait);
 }
 
-Intake::Seat* Intake::seat_of(std::string_view topic, std::int32_t partition) {
+Seat* Intake::seat_of(std::string_view topic, std::int32_t partition) {
   if (last_seat_.second && last_seat_.first.number == partition && last_seat_.first.topic == topic) return last_seat_.second;
   const auto found = seats_.find(kafka::Partition{std::string(topic), partition});
   if (found == seats_.end()) return nullptr;
@@ -209,7 +238,8 @@ Intake::Seat* Intake::seat_of(std::string_view topic, std::int32_t partition) {
 std::vector<std::shared_ptr<Lane>> Intake::lanes() const {
   const std::lock_guard lock(seats_mutex_);
   std::vector<std::shared_ptr<Lane>> all;
-  for (const auto& [partition, seat] : seats_) all.push_back(seat.lane);
+  for (const auto& [partition, seat] : seats_)
+    for (const auto& l : seat.lanes) all.push_back(l.lane);
   return all;
 }
 

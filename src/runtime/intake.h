@@ -16,6 +16,7 @@
 #include "runtime/context.h"
 #include "runtime/kafka_view.h"
 #include "runtime/lane.h"
+#include "runtime/seat.h"
 
 // The polling thread: a member of the consumer group that never waits for the database.
 
@@ -26,8 +27,7 @@ class Intake final : public KafkaView, public kafka::GroupListener {
   using Settings = std::vector<std::pair<std::string, std::string>>;
   /// What the engine provides for a partition of the assignment.
   struct Lanes {
-    std::function<std::shared_ptr<Lane>(const kafka::Partition&, std::uint64_t assignment)> make;
-    std::function<std::shared_ptr<LaneMetrics>(const std::string& topic)> metrics;
+    std::function<Seat(const kafka::Partition&, std::uint64_t assignment)> make;
     std::function<void(const std::shared_ptr<Lane>&)> wake;
   };
   struct Options {
@@ -56,7 +56,7 @@ class Intake final : public KafkaView, public kafka::GroupListener {
   std::optional<kafka::CommittedOffset> committed_mark(const kafka::Partition& partition) override;
   std::optional<kafka::Watermarks> watermarks(const kafka::Partition& partition) override;
   std::optional<int> partition_count(const std::string& topic) override;
-  void start_fetching(const kafka::Partition& partition, std::uint64_t assignment, std::int64_t offset) override;
+  void start_fetching(const kafka::Partition& partition, std::uint64_t assignment, const Start& start) override;
   void lane_closed(const kafka::Partition& partition, std::uint64_t assignment) override;
 
   // of the group; on the polling thread
@@ -65,15 +65,6 @@ class Intake final : public KafkaView, public kafka::GroupListener {
   void group_error(const std::string& error, bool fatal) override;
 
  private:
-  struct Seat {  // a partition of the assignment
-    std::shared_ptr<Lane> lane;
-    std::shared_ptr<LaneMetrics> metrics;
-    std::int64_t expected = -1;    // the next offset in log order; -1: not started
-    bool uncertain = false;        // just sought or resumed: librdkafka may have forgotten the offset
-    bool sought_again = false;
-    bool paused = false;
-    std::int64_t offset_in_kafka = -1;
-  };
   struct Revocation {
     kafka::Partitions partitions;
     core::Steady::time_point deadline;
@@ -82,9 +73,12 @@ class Intake final : public KafkaView, public kafka::GroupListener {
   void run();
   void dispatch(kafka::Polled polled);
   void accept(core::SourceRecord record);
+  void reach_end(const kafka::EndOfPartition& end);
+  void stop_partition(const kafka::Partition& partition, Seat& seat, const std::string& error, bool certain);
   bool in_log_order(Seat& seat, const kafka::Partition& partition, std::int64_t offset);
   void serve_requests();
-  void begin_at(const kafka::Partition& partition, std::uint64_t assignment, std::int64_t offset);
+  void begin(const kafka::Partition& partition, std::uint64_t assignment, const Start& start);
+  void fetch(const kafka::Partition& partition, std::uint64_t assignment);
   void apply_back_pressure();
   void commit_offsets(bool wait);
   void finish_revocations();
@@ -107,6 +101,7 @@ class Intake final : public KafkaView, public kafka::GroupListener {
   std::uint64_t next_assignment_ = 1;
   core::Steady::time_point last_offset_commit_{}, stop_by_{};
   std::pair<kafka::Partition, Seat*> last_seat_;
+  core::FramedHash hash_;
   std::thread thread_;
 };
 

@@ -13,18 +13,18 @@ void Intake::assigned(const kafka::Partitions& partitions) {
     seat.sought_again = false;
   }
   for (const auto& partition : partitions) {
-    auto lane = lanes_.make(partition, next_assignment_++);
+    auto made = lanes_.make(partition, next_assignment_++);
+    const auto lanes = made.lanes;
     context_.metrics.counter("deja_rebalances_total", {partition.topic}).add();
     {
       const std::lock_guard lock(seats_mutex_);
-      auto& seat = seats_[partition];
-      seat = Seat{};
-      seat.lane = lane;
-      seat.metrics = lanes_.metrics(partition.topic);
+      seats_.insert_or_assign(partition, std::move(made));
     }
     last_seat_.second = nullptr;
-    if (stop_requested_) lane->close(context_.clock.now());
-    else lanes_.wake(lane);
+    for (const auto& l : lanes) {
+      if (stop_requested_) l.lane->close(context_.clock.now());
+      else lanes_.wake(l.lane);
+    }
   }
 }
 
@@ -33,7 +33,7 @@ void Intake::revoked(const kafka::Partitions& partitions, bool lost) {
   auto deadline = lost ? now : now + options_.drain_timeout;
   if (stop_requested_ && stop_by_ != core::Steady::time_point{}) deadline = std::min(deadline, stop_by_);
   for (const auto& partition : partitions)
-    if (auto* seat = seat_of(partition.topic, partition.number)) seat->lane->close(deadline);
+    if (auto* seat = seat_of(partition.topic, partition.number)) seat->close(deadline, false);
   revocations_.push_back({partitions, deadline});
   if (lost) finish_revocations();
 }
@@ -57,7 +57,7 @@ void Intake::finish_revocations() {
 bool Intake::all_closed(const kafka::Partitions& partitions) const {
   return std::all_of(partitions.begin(), partitions.end(), [&](const auto& p) {
     const auto seat = seats_.find(p);
-    return seat == seats_.end() || seat->second.lane->closed();
+    return seat == seats_.end() || seat->second.all_closed();
   });
 }
 

@@ -17,13 +17,18 @@ constexpr std::size_t remembered_duplicates = 20;
 }  // namespace
 
 Lane::Lane(const Context& context, KafkaView& kafka, Relay& relay, Scheduler& scheduler, const detail::HandlerSpec& spec,
-           kafka::Partition partition, std::uint64_t assignment, std::shared_ptr<LaneMetrics> metrics)
-    : context_(context), kafka_(kafka), relay_(relay), scheduler_(scheduler), spec_(spec), partition_(std::move(partition)),
-      assignment_(assignment), metrics_(std::move(metrics)) {}
+           kafka::Partition partition, std::int32_t number, std::uint64_t assignment, std::shared_ptr<LaneMetrics> metrics,
+           std::shared_ptr<const PartitionFeed> feed)
+    : context_(context), kafka_(kafka), relay_(relay), scheduler_(scheduler), spec_(spec), partition_(std::move(partition)), number_(number),
+      assignment_(assignment), metrics_(std::move(metrics)), feed_(std::move(feed)) {}
 
 Next Lane::step(Worker& worker) {
   {
     const std::lock_guard lock(mutex_);
+    if (advancing_) {
+      woken_ = true;
+      return Next::idle();
+    }
     running_ = true;
   }
   Next next;
@@ -38,6 +43,7 @@ Next Lane::step(Worker& worker) {
   }
   const std::lock_guard lock(mutex_);
   running_ = false;
+  unsettled_ = doubtful_ || verify_ || !current_.empty();
   return next;
 }
 
@@ -91,12 +97,9 @@ Next Lane::work(Worker& worker) {
   if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start", "kafka");
   if (verify_.exchange(false)) doubtful_ = true;
   if (doubtful_) settle(worker);
-  if (close_by) return close_step(worker);
+  if (close_by) return behind() && now >= not_before_ && load_batch() ? run_batch(worker) : close_step(worker);
   fill_outbox(worker);
-  if (lost) {
-    report_loss();
-    return idle_step(worker);
-  }
+  if (lost) return look_at_loss(worker);
   return load_batch() ? run_batch(worker) : idle_step(worker);
 }
 
@@ -114,13 +117,14 @@ bool Lane::load_batch() {
   if (!current_.empty()) return true;
   const std::lock_guard lock(mutex_);
   std::size_t bytes = 0;
-  while (!queue_.empty() && current_.size() < context_.batch_max_records && (current_.empty() || bytes < context_.batch_max_bytes)) {
+  while (!frozen_ && !queue_.empty() && current_.size() < context_.batch_max_records && (current_.empty() || bytes < context_.batch_max_bytes)) {
     auto& record = queue_.front();
     bytes += record.size;
     queue_bytes_ -= std::min(queue_bytes_, record.size);
     if (record.view.offset >= row_.next_offset) current_.push_back(std::move(record));
     queue_.pop_front();
   }
+  if (!current_.empty()) taken_until_ = current_.back().view.offset + 1;
   return !current_.empty();
 }
 
@@ -220,6 +224,10 @@ void Lane::fill_outbox(Worker& worker) {
 bool Lane::mark_published(Worker& worker, bool clean) {
   postgres::LaneAdvance advance;
   advance.next_offset = row_.next_offset;
+  if (clean && !behind()) {  // L7: over what was not this lane's
+    const std::lock_guard lock(mutex_);
+    advance.next_offset = std::max(advance.next_offset, close_at_);
+  }
   advance.published_seq = outbox_->acknowledged();
   advance.clean = clean;
   auto& connection = worker.connection();
@@ -228,6 +236,7 @@ bool Lane::mark_published(Worker& worker, bool clean) {
   mark_in_doubt_ = false;
   auto row = row_;
   row.batch_seq += 1;
+  row.next_offset = advance.next_offset;
   row.published_seq = std::max(row.published_seq, advance.published_seq);
   set_row(row);
   last_commit_ = context_.clock.now();
@@ -242,6 +251,12 @@ Next Lane::close_step(Worker& worker) {
   mark_published(worker, outbox_->unpublished() == 0);
   finish_closing();
   return Next::idle();
+}
+
+// While closing: records below the common offset are still to be worked.
+bool Lane::behind() const {
+  const std::lock_guard lock(mutex_);
+  return close_at_ > row_.next_offset && (!current_.empty() || !queue_.empty());
 }
 
 bool Lane::closing_time_is_over() const {

@@ -27,10 +27,15 @@
 
 namespace deja::runtime {
 
+/// How far the polling thread has come in a partition: every record below `consumed` was given to its lane.
+struct PartitionFeed {
+  std::atomic<std::int64_t> consumed{-1};
+};
+
 class Lane final : public Task, public std::enable_shared_from_this<Lane> {
  public:
   Lane(const Context& context, KafkaView& kafka, Relay& relay, Scheduler& scheduler, const detail::HandlerSpec& spec, kafka::Partition partition,
-       std::uint64_t assignment, std::shared_ptr<LaneMetrics> metrics);
+       std::int32_t number, std::uint64_t assignment, std::shared_ptr<LaneMetrics> metrics, std::shared_ptr<const PartitionFeed> feed);
 
   // The polling thread's side.
   /// From now on records are taken, in log order from the row's next offset; until then, and after a fence, they are dropped.
@@ -39,13 +44,22 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   Pushed push(core::SourceRecord record);
   std::size_t queued() const;
   std::size_t queued_bytes() const;
-  /// Finish the batch in flight, publish what is committed, mark the row clean; all that until `deadline`.
-  void close(core::Steady::time_point deadline);
-  /// The wanted offset is not in the log: nothing is consumed any more, by whatever cause in words.
-  void log_lost(std::string error);
+  struct Reached {
+    std::int64_t offset = -1;  // every record of the lane below it is committed or under way; -1: not owned
+    bool drained = false;      // nothing is queued or under way
+  };
+  /// Takes nothing more from the queue until close().
+  Reached freeze();
+  /// Finish the batch in flight and what is queued below `until`, publish what is committed, mark the row clean; all that until
+  /// `deadline`. `until` -1: only the batch in flight.
+  void close(core::Steady::time_point deadline, std::int64_t until = -1);
+  /// The wanted offset seems to be missing in the log; `certain`: the log is another one. Nothing more is consumed, unless a second
+  /// look finds the offset there.
+  void log_lost(std::string error, bool certain);
   bool closed() const { return closed_; }
   bool stopped() const;  // by log_lost
   std::uint64_t assignment() const { return assignment_; }
+  const kafka::Partition& partition() const { return partition_; }
 
   /// For Kafka's committed offset, which feeds lag tools: where the database stands, and the owner's mark.
   struct Progress {
@@ -56,11 +70,20 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
 
   /// For the supervisor's look at the rows: the row as this owner left it; nothing while it is not owned or a batch is under way.
   std::optional<postgres::LaneState> settled_row() const;
+  /// The row as this owner last knew it, whatever is under way.
+  std::optional<postgres::LaneState> last_row() const;
   /// The row is not as it was left: look again before anything else.
   void verify() {
     verify_ = true;
     scheduler_.wake(shared_from_this());
   }
+
+  /// Where it stands: past what the partition has for other lanes, when nothing waits here.
+  std::int64_t position() const;
+  /// An idle lane that the partition has left behind is held still, to be moved on (L7); every begin is followed by an end.
+  std::optional<postgres::LaneStore::IdleLane> begin_advance();
+  /// `moved`: nothing when it is not known whether it was.
+  void end_advance(const postgres::LaneStore::IdleLane& lane, std::optional<bool> moved);
 
   core::LaneStatus status() const;
   std::vector<core::RecentDuplicate> recent_duplicates() const;
@@ -71,11 +94,15 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
 
  private:
   Next work(Worker& worker);
+  postgres::LaneName name() const;
+  core::LaneMap map() const;
   bool take_over(Worker& worker);
-  void notice_rewind(const postgres::LaneState& row);
+  std::optional<postgres::LaneState> take_row(Worker& worker);
+  void fetch();
+  void notice_foreign_offset(const postgres::LaneState& row, const std::optional<kafka::CommittedOffset>& mark);
   bool create_rows(Worker& worker, const postgres::LaneName& name);
   std::optional<std::int64_t> start_offset(const kafka::Partition& partition);
-  void report_loss();
+  Next look_at_loss(Worker& worker);
   Next idle_step(Worker& worker);
   Next translate(Worker& worker, const std::exception& e);
   bool closing_time_is_over() const;
@@ -86,6 +113,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   void committed(BatchResult& result, const std::vector<PreparedRecord>& records);
   bool mark_published(Worker& worker, bool clean);
   Next close_step(Worker& worker);
+  bool behind() const;
   void finish_closing();
   void fence();
   Next wait(Worker& worker, std::string cause, std::string blocked_by, std::optional<std::chrono::milliseconds> at_least = std::nullopt);
@@ -100,15 +128,25 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   Scheduler& scheduler_;
   const detail::HandlerSpec& spec_;
   const kafka::Partition partition_;
+  const std::int32_t number_;
   const std::uint64_t assignment_;
   const std::shared_ptr<LaneMetrics> metrics_;
+  const std::shared_ptr<const PartitionFeed> feed_;
 
   mutable std::mutex mutex_;
   std::deque<core::SourceRecord> queue_;
   std::size_t queue_bytes_ = 0;
   std::optional<core::Steady::time_point> close_by_;
-  std::optional<std::string> lost_;
+  struct Loss {
+    std::string error;
+    bool certain = false, reported = false;
+  };
+  std::optional<Loss> lost_;
   bool owned_ = false, running_ = false, accepting_ = false;
+  bool unsettled_ = false;                  // between steps: records taken and not committed, or a row to be looked at
+  bool advancing_ = false, woken_ = false;  // held still while it is moved on; something came meanwhile
+  bool frozen_ = false;
+  std::int64_t taken_until_ = -1, close_at_ = -1;
   postgres::LaneState row_;
   std::string paused_cause_, blocked_by_;
   core::Steady::time_point paused_since_{};
@@ -126,7 +164,8 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   std::string away_;                        // the dependency a handler waits for
   std::uint32_t failures_ = 0;              // in a row, for the delay
   core::Steady::time_point not_before_{}, last_commit_{};
-  bool reported_loss_ = false;
+  std::optional<core::Steady::time_point> waits_for_row_;  // since when another owner's transaction holds it
+  bool look_for_witness_ = true;                           // not any more when it is known to be gone
 };
 
 }  // namespace deja::runtime

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "runtime/lane.h"
 
 // The lane as other threads see it: the polling thread feeds it, the supervisor and the operators look at it.
@@ -30,20 +32,34 @@ std::size_t Lane::queued_bytes() const {
   return queue_bytes_;
 }
 
-void Lane::close(core::Steady::time_point deadline) {
+Lane::Reached Lane::freeze() {
+  const std::lock_guard lock(mutex_);
+  frozen_ = true;
+  if (!owned_ || !accepting_) return {};
+  const bool busy = running_ || unsettled_;
+  return {busy ? std::max(row_.next_offset, taken_until_) : row_.next_offset, !busy && queue_.empty()};
+}
+
+void Lane::close(core::Steady::time_point deadline, std::int64_t until) {
   {
     const std::lock_guard lock(mutex_);
     close_by_ = close_by_ ? std::min(*close_by_, deadline) : deadline;
-    queue_.clear();
-    queue_bytes_ = 0;
+    close_at_ = accepting_ && !lost_ ? until : -1;
+    frozen_ = false;
+    while (!queue_.empty() && queue_.back().view.offset >= close_at_) {
+      queue_bytes_ -= std::min(queue_bytes_, queue_.back().size);
+      queue_.pop_back();
+    }
   }
   scheduler_.wake(shared_from_this());
 }
 
-void Lane::log_lost(std::string error) {
+void Lane::log_lost(std::string error, bool certain) {
   {
     const std::lock_guard lock(mutex_);
-    lost_ = std::move(error);
+    if (!owned_ || close_by_) return;
+    lost_ = Loss{std::move(error), certain, false};
+    accepting_ = false;
     queue_.clear();
     queue_bytes_ = 0;
   }
@@ -63,8 +79,47 @@ Lane::Progress Lane::progress() const {
 
 std::optional<postgres::LaneState> Lane::settled_row() const {
   const std::lock_guard lock(mutex_);
-  if (!owned_ || running_ || closed_) return std::nullopt;
+  if (!owned_ || running_ || advancing_ || closed_) return std::nullopt;
   return row_;
+}
+
+std::optional<postgres::LaneState> Lane::last_row() const {
+  const std::lock_guard lock(mutex_);
+  return owned_ ? std::optional(row_) : std::nullopt;
+}
+
+std::int64_t Lane::position() const {
+  const auto consumed = feed_->consumed.load();  // before the queue is looked at: what is below it was queued
+  const std::lock_guard lock(mutex_);
+  if (!owned_) return -1;
+  const bool idle = accepting_ && !running_ && !unsettled_ && !lost_ && queue_.empty();
+  return idle ? std::max(row_.next_offset, consumed) : row_.next_offset;
+}
+
+std::optional<postgres::LaneStore::IdleLane> Lane::begin_advance() {
+  const auto consumed = feed_->consumed.load();
+  const std::lock_guard lock(mutex_);
+  if (!owned_ || !accepting_ || running_ || unsettled_ || verify_ || close_by_ || lost_ || !queue_.empty() || consumed <= row_.next_offset)
+    return std::nullopt;
+  advancing_ = true;
+  return postgres::LaneStore::IdleLane{row_, consumed, std::nullopt};
+}
+
+void Lane::end_advance(const postgres::LaneStore::IdleLane& lane, std::optional<bool> moved) {
+  bool woken;
+  {
+    const std::lock_guard lock(mutex_);
+    advancing_ = false;
+    if (moved.value_or(false)) {
+      row_.batch_seq += 1;
+      row_.next_offset = lane.next_offset;
+      if (lane.witness) row_.witness = lane.witness;
+    } else if (!moved) {
+      mark_in_doubt_ = verify_ = unsettled_ = true;
+    }
+    woken = std::exchange(woken_, false) || !moved;
+  }
+  if (woken) scheduler_.wake(shared_from_this());
 }
 
 core::LaneStatus Lane::status() const {
@@ -72,6 +127,7 @@ core::LaneStatus Lane::status() const {
   core::LaneStatus s;
   s.topic = partition_.topic;
   s.partition = partition_.number;
+  s.lane = number_;
   s.state = close_by_ ? "draining" : lost_ ? "stopped" : owned_ ? "owned" : "taking over";
   s.owner_epoch = row_.owner_epoch;
   s.next_offset = owned_ ? row_.next_offset : -1;

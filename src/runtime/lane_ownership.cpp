@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "postgres/errors.h"
 #include "runtime/failures.h"
 #include "runtime/lane.h"
 #include "runtime/worker.h"
@@ -8,15 +9,25 @@
 
 namespace deja::runtime {
 
+namespace {
+constexpr std::chrono::milliseconds idle_holder_after{2000};
+}
+
+postgres::LaneName Lane::name() const { return {context_.batch.group, partition_.topic, partition_.number, number_}; }
+
+core::LaneMap Lane::map() const {
+  core::LaneMap map;
+  map.lanes = context_.lanes_per_partition;
+  if (spec_.ordering) map.ordering = "key function";
+  return map;
+}
+
 bool Lane::take_over(Worker& worker) {
-  const postgres::LaneName name{context_.batch.group, partition_.topic, partition_.number, 0};
-  auto& connection = worker.connection();
-  auto row = context_.stores.lanes.take_over(connection, name);
-  if (!row) {
-    if (!create_rows(worker, name)) return false;
-    row = context_.stores.lanes.take_over(connection, name);
-    if (!row) return false;
-  }
+  const auto mark = kafka_.committed_mark(partition_);
+  if (!mark) return false;
+  const auto row = take_row(worker);
+  if (!row) return false;
+  notice_foreign_offset(*row, mark);
   auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, row->published_seq, row->next_event_seq,
                                              [lane = weak_from_this(), this] {
                                                const auto alive = lane.lock();
@@ -31,6 +42,7 @@ bool Lane::take_over(Worker& worker) {
   relay_.add(outbox);
   set_row(*row);
   doubtful_ = false;
+  look_for_witness_ = true;
   {
     const std::lock_guard lock(mutex_);
     outbox_ = std::move(outbox);
@@ -38,25 +50,63 @@ bool Lane::take_over(Worker& worker) {
   }
   moving();
   last_commit_ = context_.clock.now();
-  notice_rewind(*row);
-  context_.log.info("lane taken over", {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"next_offset", row->next_offset},
-                                        {"owner_epoch", row->owner_epoch}, {"unpublished_events", row->next_event_seq - 1 - row->published_seq},
-                                        {"clean", row->was_clean}});
-  kafka_.start_fetching(partition_, assignment_, row->next_offset);
+  context_.log.info("lane taken over", {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"lane", std::int64_t{number_}},
+                                        {"next_offset", row->next_offset}, {"owner_epoch", row->owner_epoch},
+                                        {"unpublished_events", row->next_event_seq - 1 - row->published_seq}, {"clean", row->was_clean}});
+  fetch();
   return true;
 }
 
-// L9: Kafka's committed offset is ahead of the row, with our mark: the database went back. Effects and progress went back together,
-// so reading again from the row is right; events published meanwhile will come again under their ids.
-void Lane::notice_rewind(const postgres::LaneState& row) {
-  const auto mark = kafka_.committed_mark(partition_);
-  if (!mark || mark->offset <= row.next_offset) return;
-  const bool ours = mark->metadata.starts_with("deja/");
-  if (ours) context_.metrics.counter("deja_lane_rewinds_total", {partition_.topic}).add();
-  context_.log.error(ours ? "the database is behind what was committed to Kafka: it was restored or lost its tail; records are read again from its offset"
-                          : "another consumer commits offsets in this group: records it handled will be handled here too, stop one of the two",
-                     {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"next_offset", row.next_offset},
-                      {"committed_in_kafka", mark->offset}});
+// L10: the wait for another owner's transaction is bounded. When Kafka gave the partition away, that owner is gone, or past its
+// drain time-out, or stands still; the last may hold the row for as long as its machine sleeps.
+std::optional<postgres::LaneState> Lane::take_row(Worker& worker) {
+  auto& connection = worker.connection();
+  const auto take = [&]() -> std::optional<postgres::LaneState> {
+    if (auto row = context_.stores.lanes.take_over(connection, name(), map())) return row;
+    if (!create_rows(worker, name())) return std::nullopt;
+    return context_.stores.lanes.take_over(connection, name(), map());
+  };
+  try {
+    auto row = take();
+    waits_for_row_.reset();
+    return row;
+  } catch (const postgres::LaneMapRefused& e) {
+    throw Stop(exit_code::configuration, e.what());
+  } catch (const std::exception& e) {
+    if (postgres::classify(e, !connection.broken()).kind != postgres::Failure::repeat) throw;
+    const auto now = context_.clock.now();
+    if (!waits_for_row_) waits_for_row_ = now;
+    if (now - *waits_for_row_ < idle_holder_after) throw;
+    if (const int pid = context_.stores.lanes.end_idle_holder(connection, name(), idle_holder_after))
+      context_.log.warn("ended the session of the lane's owner before, which stood idle in its transaction; what it had not committed is rolled back",
+                        {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"lane", std::int64_t{number_}}, {"backend_pid", std::int64_t{pid}}});
+    throw;
+  }
+}
+
+// The log is read from the witness on, so that another log under the same name shows (L6).
+void Lane::fetch() {
+  const bool look = look_for_witness_ && row_.witness && row_.witness->offset < row_.next_offset;
+  kafka_.start_fetching(partition_, assignment_, {number_, row_.next_offset, look ? row_.witness : std::nullopt});
+}
+
+// L9: Kafka's committed offset is ahead of the row. With our mark, the database went back: effects and progress went back together,
+// so reading again from the row is right; events published meanwhile come again under their ids. With a foreign mark, somebody
+// else handled these records: to go on would double their effects.
+void Lane::notice_foreign_offset(const postgres::LaneState& row, const std::optional<kafka::CommittedOffset>& mark) {
+  if (mark->offset <= row.next_offset) return;
+  const auto where = partition_.topic + "/" + std::to_string(partition_.number);
+  if (!mark->metadata.starts_with("deja/"))
+    throw Stop(exit_code::configuration,
+               "another consumer committed offset " + std::to_string(mark->offset) + " of " + where + " in group " + context_.batch.group +
+                   ", ahead of deja's " + std::to_string(row.next_offset) + ": stop it; then `deja lanes reset --topic " + partition_.topic + " --partition " +
+                   std::to_string(partition_.number) + " --to-offset " + std::to_string(mark->offset) + "` leaves to it what it handled, --to-offset " +
+                   std::to_string(row.next_offset) + " handles that here, too");
+  if (mark->offset <= row.reread_until) return;  // an operator's reset
+  context_.metrics.counter("deja_lane_rewinds_total", {partition_.topic}).add();
+  context_.log.error("the database is behind what was committed to Kafka: it was restored or lost its tail; records are read again from its offset",
+                     {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"lane", std::int64_t{number_}},
+                      {"next_offset", row.next_offset}, {"committed_in_kafka", mark->offset}});
 }
 
 // L8: where a group starts is decided once for all partitions of a topic; a partition added later starts at its beginning.
@@ -65,7 +115,7 @@ bool Lane::create_rows(Worker& worker, const postgres::LaneName& name) {
   if (context_.stores.lanes.any_row_of_topic(connection, name)) {
     const auto marks = kafka_.watermarks(partition_);
     if (!marks) return false;
-    context_.stores.lanes.create(connection, name, marks->low);
+    context_.stores.lanes.create(connection, name, marks->low, map());
     return true;
   }
   const auto partitions = kafka_.partition_count(partition_.topic);
@@ -76,7 +126,7 @@ bool Lane::create_rows(Worker& worker, const postgres::LaneName& name) {
     if (!offset) return false;
     offsets.push_back(*offset);
   }
-  context_.stores.lanes.create_all(connection, name.group, name.topic, offsets);
+  context_.stores.lanes.create_all(connection, name.group, name.topic, offsets, map());
   return true;
 }
 
@@ -131,17 +181,41 @@ void Lane::fence() {
   queue_.clear();
   queue_bytes_ = 0;
   owned_ = accepting_ = false;
+  lost_.reset();
+  close_at_ = taken_until_ = -1;
 }
 
-void Lane::report_loss() {
-  if (std::exchange(reported_loss_, true)) return;
+// What the broker said is looked at once more: retention may have taken the witness alone, and a new leader may be behind for a moment.
+Next Lane::look_at_loss(Worker& worker) {
+  Loss loss;
+  {
+    const std::lock_guard lock(mutex_);
+    loss = *lost_;
+  }
+  if (loss.reported) return idle_step(worker);
   const auto marks = kafka_.watermarks(partition_);
-  std::string cause = "the log does not have offset " + std::to_string(row_.next_offset) + " any more";
-  if (marks) cause += ": it holds " + std::to_string(marks->low) + " to " + std::to_string(marks->high - 1);
-  context_.log.error("records are lost in Kafka; the partition stops, nothing is skipped silently",
-                     {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"wanted_offset", row_.next_offset},
-                      {"log_start", marks ? marks->low : -1}, {"log_end", marks ? marks->high : -1}});
-  set_pause("log lost: " + cause, "offset " + std::to_string(row_.next_offset));
+  if (!marks) return wait(worker, "Kafka does not answer what the log holds", "kafka");
+  const auto wanted = row_.next_offset;
+  if (!loss.certain && marks->low <= wanted && wanted <= marks->high) {
+    {
+      const std::lock_guard lock(mutex_);
+      lost_.reset();
+    }
+    look_for_witness_ = false;
+    moving();
+    fetch();
+    return Next::now();
+  }
+  const auto holds = "the log holds " + std::to_string(marks->low) + " to " + std::to_string(marks->high - 1);
+  context_.log.error("the log lost records; the partition stops, nothing is skipped silently",
+                     {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"lane", std::int64_t{number_}}, {"cause", loss.error},
+                      {"wanted_offset", wanted}, {"log_start", marks->low}, {"log_end", marks->high},
+                      {"remedy", "deja lanes accept-loss --topic " + partition_.topic + " --partition " + std::to_string(partition_.number)}});
+  set_pause("log lost: " + (loss.certain ? loss.error : "offset " + std::to_string(wanted) + " is not there any more") + ": " + holds,
+            "offset " + std::to_string(wanted));
+  const std::lock_guard lock(mutex_);
+  if (lost_) lost_->reported = true;
+  return Next::now();
 }
 
 void Lane::set_row(const postgres::LaneState& row) {

@@ -4,13 +4,21 @@
 
 namespace deja::runtime {
 
-Preparer::Preparer(const detail::HandlerSpec& spec, const std::string& scope, const std::string& secret, std::string tenant_header)
-    : spec_(spec), tenant_header_(std::move(tenant_header)), keys_(scope, spec.name, secret) {}
+std::optional<std::string> ordering_key(const detail::HandlerSpec& spec, const core::SourceRecord& source) {
+  if (spec.ordering) try {
+      return spec.ordering(Record(source.view));
+    } catch (...) {  // prepare() meets it again
+    }
+  if (source.view.key) return std::string(*source.view.key);
+  return std::nullopt;
+}
+
+Preparer::Preparer(const detail::HandlerSpec& spec, const std::string& scope, const std::string& secret, std::string tenant_header, bool several_lanes)
+    : spec_(spec), tenant_header_(std::move(tenant_header)), several_lanes_(several_lanes), keys_(scope, spec.name, secret) {}
 
 PreparedRecord Preparer::prepare(const core::SourceRecord& source) {
   PreparedRecord prepared;
   prepared.source = &source;
-  if (spec_.key_free) return prepared;
   const auto failed = [&](std::string_view cause, std::string error) {
     prepared.failed_cause = cause;
     prepared.error = std::move(error);
@@ -18,6 +26,8 @@ PreparedRecord Preparer::prepare(const core::SourceRecord& source) {
   };
   const Record record(source.view);
   try {
+    if (several_lanes_ && spec_.ordering) (void)spec_.ordering(record);
+    if (spec_.key_free) return prepared;
     auto raw = spec_.key(record);
     if (!raw) return failed(core::cause::key_missing, "no idempotency key: the strategy is \"" + spec_.strategy + "\"");
     std::optional<std::string_view> tenant;
@@ -35,9 +45,9 @@ PreparedRecord Preparer::prepare(const core::SourceRecord& source) {
     prepared.key = keys_.key(tenant, prepared.raw_key);
     return prepared;
   } catch (const std::exception& e) {
-    return failed(core::cause::undecodable, std::string("the key function threw: ") + e.what());
+    return failed(core::cause::undecodable, std::string("a key function threw: ") + e.what());
   } catch (...) {
-    return failed(core::cause::undecodable, "the key function threw something that is no std::exception");
+    return failed(core::cause::undecodable, "a key function threw something that is no std::exception");
   }
 }
 

@@ -25,15 +25,21 @@ struct PreparedRecord {
   std::string error;
 };
 
+/// What the record is ordered by: the handler's ordering key, else the record key. A function that throws gives the record key: the
+/// record becomes a dead letter where its turn comes.
+std::optional<std::string> ordering_key(const detail::HandlerSpec& spec, const core::SourceRecord& source);
+
 /// Computes keys for the records of one handler. Not for two threads at once.
 class Preparer {
  public:
-  Preparer(const detail::HandlerSpec& spec, const std::string& scope, const std::string& secret, std::string tenant_header);
+  /// `several_lanes`: the ordering key says which lane has the record, so it must be there.
+  Preparer(const detail::HandlerSpec& spec, const std::string& scope, const std::string& secret, std::string tenant_header, bool several_lanes);
   PreparedRecord prepare(const core::SourceRecord& source);
 
  private:
   const detail::HandlerSpec& spec_;
   std::string tenant_header_;
+  bool several_lanes_;
   core::KeyMaker keys_;
   core::FramedHash digests_;
 };

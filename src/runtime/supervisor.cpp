@@ -10,7 +10,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 namespace {
-constexpr seconds look_every{1}, measure_every{5};
+constexpr seconds look_every{1}, measure_every{5}, advance_every{2};
 constexpr std::int64_t segment_bytes = 64LL << 20;
 
 // Label values must be few: the words before the first colon or bracket.
@@ -64,6 +64,7 @@ void Supervisor::run() {
     try {
       enter();
       look_at_rows();
+      advance_idle_lanes();
       show_pauses();
       if (measure) {
         measure_database();
@@ -102,26 +103,62 @@ void Supervisor::look_at_rows() {
   }
 }
 
+// L7: a quiet lane follows its partition, over other lanes' records and over transaction markers; else it would fall behind retention.
+// The newest witness of the partition's lanes serves them all.
+void Supervisor::advance_idle_lanes() {
+  const auto now = context_.clock.now();
+  if (now < next_advance_) return;
+  next_advance_ = now + advance_every;
+  std::map<kafka::Partition, postgres::Witness> newest;
+  std::vector<std::pair<std::shared_ptr<Lane>, postgres::LaneStore::IdleLane>> held;
+  for (const auto& lane : intake_.lanes()) {
+    if (auto idle = lane->begin_advance()) held.emplace_back(lane, std::move(*idle));
+    const auto row = lane->last_row();
+    if (!row || !row->witness) continue;
+    auto& witness = newest[lane->partition()];
+    if (row->witness->offset > witness.offset) witness = *row->witness;
+  }
+  if (held.empty()) return;
+  std::vector<postgres::LaneStore::IdleLane> idle;
+  for (auto& [lane, move] : held) {
+    if (const auto witness = newest.find(lane->partition()); witness != newest.end() && witness->second.offset < move.next_offset) move.witness = witness->second;
+    idle.push_back(move);
+  }
+  std::optional<std::vector<std::int32_t>> moved;
+  try {
+    moved = context_.stores.lanes.advance_idle(connection(), idle);
+  } catch (...) {
+    for (auto& [lane, move] : held) lane->end_advance(move, std::nullopt);
+    throw;
+  }
+  for (auto& [lane, move] : held) lane->end_advance(move, std::find(moved->begin(), moved->end(), move.row.id) != moved->end());
+}
+
 void Supervisor::measure_lanes() {
   auto& metrics = context_.metrics;
   const auto now = context_.clock.now();
   std::map<std::string, int> owned;
   std::map<std::string, std::int64_t> unpublished;
   std::map<std::pair<std::string, std::string>, int> paused;
-  std::set<kafka::Partition> shown;
+  std::map<kafka::Partition, std::int64_t> slowest;
   for (const auto& lane : intake_.lanes()) {
     const auto s = lane->status();
-    if (s.next_offset < 0) continue;
-    const kafka::Partition partition{s.topic, s.partition};
-    shown.insert(partition);
+    const auto position = lane->position();
+    if (position < 0) continue;
+    const auto [at, is_first] = slowest.try_emplace(lane->partition(), position);
+    if (!is_first) at->second = std::min(at->second, position);
     ++owned[s.topic];
     unpublished[s.topic] += lane->unpublished();
     if (!s.paused_cause.empty()) ++paused[{s.topic, cause_label(s.paused_cause)}];
+  }
+  std::set<kafka::Partition> shown;
+  for (const auto& [partition, position] : slowest) {
+    shown.insert(partition);
     const auto marks = intake_.watermarks_seen(partition);
-    const auto lag = marks.high >= 0 ? std::max<std::int64_t>(0, marks.high - s.next_offset) : 0;
+    const auto lag = marks.high >= 0 ? std::max<std::int64_t>(0, marks.high - position) : 0;
     auto& stall = stalls_[partition];
-    if (stall.next_offset != s.next_offset || lag == 0) stall = {s.next_offset, now};
-    const core::Labels labels{s.topic, std::to_string(s.partition)};
+    if (stall.next_offset != position || lag == 0) stall = {position, now};
+    const core::Labels labels{partition.topic, std::to_string(partition.number)};
     metrics.gauge("deja_consumer_lag_records", labels).set(static_cast<double>(lag));
     metrics.gauge("deja_lane_stalled_seconds", labels).set(std::chrono::duration<double>(now - stall.since).count());
   }
@@ -167,7 +204,7 @@ void Supervisor::show_pauses() {
     const auto row = lane->settled_row();
     if (!row) continue;
     const auto s = lane->status();
-    auto& shown = pauses_in_rows_[{s.topic, s.partition}];
+    auto& shown = pauses_in_rows_[row->id];
     if (shown == s.paused_cause) continue;
     context_.stores.lanes.show_pause(connection(), *row, s.paused_cause, s.blocked_by);
     shown = s.paused_cause;

@@ -29,6 +29,7 @@ class Supervisor {
  private:
   void run();
   void look_at_rows();
+  void advance_idle_lanes();
   void measure_lanes();
   void show_pauses();
   void enter();
@@ -51,7 +52,8 @@ class Supervisor {
   };
   std::map<kafka::Partition, Stall> stalls_;
   std::set<kafka::Partition> shown_;                            // partitions whose gauges are exported
-  std::map<kafka::Partition, std::string> pauses_in_rows_;
+  std::map<std::int32_t, std::string> pauses_in_rows_;          // by the row's id
+  core::Steady::time_point next_advance_{};
   std::set<std::pair<std::string, std::string>> shown_pauses_;  // topic, cause
   std::mutex mutex_;
   std::condition_variable wake_;
