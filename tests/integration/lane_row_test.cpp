@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <future>
@@ -151,6 +152,103 @@ TEST_F(LaneRow, O3_ASegmentWithAnUnpublishedOrALateEventIsNotTruncated) {
   ASSERT_TRUE(lanes_.mark(one_, row, published));
   EXPECT_TRUE(outbox.truncate(two_, start.open_segment));
   EXPECT_EQ(outbox.read(one_, row.id, 0, 100, 10).size(), 0U);
+}
+
+core::LaneMap lanes_by_key(std::int32_t lanes) { return {lanes, 1, "record key"}; }
+
+TEST_F(LaneRow, L5_ADrainedPartitionIsWorkedInAnotherNumberOfLanesAndBack) {
+  auto row = lanes_.take_over(one_, name_).value();
+  ASSERT_TRUE(commit_batch(one_, row, 7));
+  for (std::int32_t lane = 0; lane < 3; ++lane) {
+    const auto taken = lanes_.take_over(one_, {"g", "t", 0, lane}, lanes_by_key(3));
+    ASSERT_TRUE(taken);
+    EXPECT_EQ(taken->next_offset, 7);
+    EXPECT_EQ(taken->incarnation, row.incarnation);
+  }
+  EXPECT_EQ(lanes_.take_over(one_, name_)->next_offset, 7);
+  const auto counts = one_.exec("select distinct lane_count from deja.lanes");
+  ASSERT_EQ(counts.size(), 1);
+  EXPECT_EQ(counts[0][0].as<int>(), 1);
+}
+
+TEST_F(LaneRow, L5_AnOwnerByTheOldMapIsFenced) {
+  const auto old = lanes_.take_over(one_, name_).value();
+  ASSERT_TRUE(lanes_.take_over(two_, {"g", "t", 0, 1}, lanes_by_key(2)));
+  EXPECT_FALSE(commit_batch(one_, old, 5));
+}
+
+TEST_F(LaneRow, L5_LanesAtDifferentOffsetsAreNotCountedAnew) {
+  const auto row = lanes_.take_over(one_, {"g", "t", 0, 0}, lanes_by_key(2)).value();
+  ASSERT_TRUE(commit_batch(one_, row, 5));
+  for (const auto lanes : {1, 3}) {
+    try {
+      lanes_.take_over(one_, name_, lanes_by_key(lanes));
+      FAIL() << "a record could map to a lane that is past it";
+    } catch (const LaneMapRefused& refused) {
+      EXPECT_THAT(refused.what(), ::testing::HasSubstr("t/0 is worked in 2 lanes"));
+      EXPECT_THAT(refused.what(), ::testing::HasSubstr("different offsets (5, 0)"));
+      EXPECT_THAT(refused.what(), ::testing::HasSubstr("lanes.per.partition = 2"));
+    }
+  }
+  EXPECT_TRUE(lanes_.take_over(one_, name_, lanes_by_key(2)));
+}
+
+TEST_F(LaneRow, L5_AChangedOrderingCountsOnlyWithSeveralLanes) {
+  ASSERT_TRUE(lanes_.take_over(one_, name_, {1, 1, "key function"}));
+  const auto row = lanes_.take_over(one_, {"g", "t", 0, 0}, lanes_by_key(2)).value();
+  ASSERT_TRUE(commit_batch(one_, row, 5));
+  EXPECT_THROW(lanes_.take_over(one_, name_, {2, 1, "key function"}), LaneMapRefused);
+  EXPECT_THROW(lanes_.take_over(one_, name_, {2, 2, "record key"}), LaneMapRefused);
+}
+
+TEST_F(LaneRow, L5_UnpublishedEventsKeepTheirLane) {
+  const auto row = lanes_.take_over(one_, name_).value();
+  ASSERT_TRUE(commit_batch(one_, row, 5, 2));
+  try {
+    lanes_.take_over(one_, name_, lanes_by_key(2));
+    FAIL() << "events of a key could overtake each other";
+  } catch (const LaneMapRefused& refused) {
+    EXPECT_THAT(refused.what(), ::testing::HasSubstr("lane 0 has 2 unpublished events"));
+  }
+}
+
+TEST_F(LaneRow, L7_IdleLanesMoveOnAllInOneStatementAndOnlyAsTheirOwnerLeftThem) {
+  const auto map = lanes_by_key(3);
+  std::vector<LaneStore::IdleLane> idle;
+  for (std::int32_t lane = 0; lane < 3; ++lane)
+    idle.push_back({lanes_.take_over(one_, {"g", "t", 0, lane}, map).value(), 40, Witness{38, -1, 1000, "12345678"}});
+  ASSERT_TRUE(commit_batch(one_, idle[1].row, 5));                         // moved meanwhile
+  ASSERT_TRUE(lanes_.begin(two_, idle[2].row, to(6)));                     // a batch is under way
+  EXPECT_EQ(lanes_.advance_idle(one_, idle), std::vector<std::int32_t>{idle[0].row.id});
+  two_.exec("rollback");
+  const auto moved = lanes_.read_locked(one_, idle[0].row.id);
+  EXPECT_EQ(moved.next_offset, 40);
+  EXPECT_EQ(moved.batch_seq, idle[0].row.batch_seq + 1);
+  ASSERT_TRUE(moved.witness);
+  EXPECT_EQ(moved.witness->offset, 38);
+  EXPECT_EQ(moved.witness->digest, "12345678");
+  EXPECT_EQ(lanes_.read_locked(one_, idle[1].row.id).next_offset, 5);
+  EXPECT_EQ(lanes_.read_locked(one_, idle[2].row.id).next_offset, 0);
+}
+
+TEST_F(LaneRow, L10_OnlyASessionOfDejasOwnThatSitsIdleInItsTransactionIsEnded) {
+  Connection other({.url = database_.url(), .what = "somebody else"});
+  const auto row = lanes_.take_over(one_, name_).value();
+  const std::chrono::milliseconds none{0};
+  EXPECT_EQ(lanes_.end_idle_holder(two_, name_, none), 0);  // nobody holds it
+  other.exec("begin read write; select 1 from deja.lanes for update");
+  EXPECT_EQ(lanes_.end_idle_holder(two_, name_, none), 0);
+  other.exec("rollback");
+  ASSERT_TRUE(lanes_.begin(one_, row, to(5)));
+  EXPECT_EQ(lanes_.end_idle_holder(two_, name_, std::chrono::hours(1)), 0);  // not for so long
+  auto working = std::async(std::launch::async, [&] { one_.exec("select pg_sleep(1)"); });
+  while (two_.exec("select 1 from pg_stat_activity where pid = " + std::to_string(one_.backend_pid()) + " and state = 'active'").empty()) {
+  }
+  EXPECT_EQ(lanes_.end_idle_holder(two_, name_, none), 0);  // it works
+  working.get();
+  EXPECT_EQ(lanes_.end_idle_holder(two_, name_, none), one_.backend_pid());
+  EXPECT_TRUE(lanes_.take_over(two_, name_));
+  EXPECT_THROW(one_.exec("commit"), std::exception);
 }
 
 }  // namespace

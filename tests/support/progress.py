@@ -2,8 +2,10 @@
 
 
 def lanes(database, group):
+    """By (topic, partition): how far the slowest of the partition's lanes is."""
     return {(row["topic"], row["partition"]): row for row in database.rows(
-        f"select topic, partition, next_offset, published_seq, next_event_seq from deja.lanes where group_id = '{group}'")}
+        "select topic, partition, min(next_offset) as next_offset, count(*) as lanes from deja.lanes "
+        f"where group_id = '{group}' and lane < lane_count group by topic, partition")}
 
 
 def unread(cluster, database, group, topics):
