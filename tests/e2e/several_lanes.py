@@ -41,6 +41,8 @@ class WhenAPartitionHasSeveralLanes(PaymentsTest):
             self.assertIn("lanes.per.partition = 3", err)
 
         program = self.start(self.with_lanes(3))
+        self.await_ready(self.port, program)
+        before = self.passed()
         wait_until(lambda: self.passed() > before, 60, "progress", program)
         self.drain(program)  # the lanes of a partition meet at one offset, though the feeder goes on
         for partition in range(4):
