@@ -245,7 +245,7 @@ class Run:
         def deja(*words):
             return subprocess.run([os.path.join(BIN, "deja"), *words], env=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False)
-        if deja("audit", "--help").returncode:
+        if "no command" in deja("audit", "--count").stdout.decode(errors="replace"):
             return "not in this version"
         done = deja("audit", "--group", self.group)
         if done.returncode:
