@@ -3,8 +3,6 @@
 run.later(seconds, what, act) does `act` when the seconds are over, or at the calm end, whichever is first.
 """
 
-import signal
-
 FAULTS = {}  # name -> (weight, function)
 
 
@@ -54,7 +52,7 @@ def terminate(run, dice):
     if not member:
         return None
     member.look()
-    member.program.signal(signal.SIGTERM)
+    member.ask_to_end()
     run.draining.add(member)
     run.counts["terminations"] += 1
     return member.name
@@ -65,7 +63,7 @@ def join_or_leave(run, dice):
     """One more member for a while."""
     if run.extra.running():
         run.extra.look()
-        run.extra.program.signal(signal.SIGTERM)
+        run.extra.ask_to_end()
         run.leaving.add(run.extra)
         return "leaves"
     if run.extra in run.members:

@@ -38,7 +38,7 @@ class Member:
         self.postgres = FaultProxy((url.hostname, url.port), postgres=True, name=f"{self.name}-postgres")
         self.postgres.dice = self.kafka.dice = dice
         self.static = dice.random() < 0.4
-        self.program, self.stopped, self.starts = None, False, 0
+        self.program, self.stopped, self.starts, self.asked = None, False, 0, 0
         self.port = free_port()
         self.seen = {}    # counters of the running process, as last read
         self.totals = dict.fromkeys(COUNTED, 0)
@@ -60,6 +60,7 @@ class Member:
 
     def start(self):
         self.starts += 1
+        self.asked = 0
         self.seen = {}
         path = os.path.join(self.run.folder, f"{self.name}.toml")
         with open(path, "w") as file:
@@ -86,6 +87,11 @@ class Member:
             self.program.kill()
         self._count()
         self.program, self.stopped = None, False
+
+    def ask_to_end(self):
+        """SIGTERM; a second one ends the process at once."""
+        self.asked += 1
+        self.program.signal(signal.SIGTERM)
 
     def exited(self):
         """The exit code of a process that ended by itself, once."""

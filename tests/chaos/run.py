@@ -130,12 +130,13 @@ class Run:
                     self._forget(member)  # killed
                 continue
             self.tell("ended", f"{member.name} with {code}")
-            asked = member in self.draining or member in self.leaving
+            # 0 after a drain; 143 after a second SIGTERM; SIGTERM itself where it came before the program had a handler for it
+            right = [0, -signal.SIGTERM] if member.asked == 1 else [0, -signal.SIGTERM, 128 + signal.SIGTERM] if member.asked else []
             leaving = member in self.leaving
             self._forget(member)
             if code == 69:
                 self.counts["starts that found no server"] += 1
-            elif code != 0 or not asked:
+            elif code not in right:
                 self.findings.append(f"{member.name} ended by itself with {code}: {member_log_end(member)}")
             if leaving:
                 self.members.remove(member)
