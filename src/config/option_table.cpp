@@ -56,7 +56,8 @@ constexpr Option table[] = {
      .unit = "ms",
      .min = 100,
      .max = 600 * second,
-     .description = "A connection that is silent for this long counts as lost; its batch is settled over a new one."},
+     .description = "A connection that is silent for this long while Postgres is not at work for it counts as lost; its batch is settled over a new "
+                    "one. A process that does without Postgres for 15 times as long leaves the group until it is back, so that others can have its partitions."},
     {.section = connections,
      .key = "http.address",
      .default_text = "127.0.0.1:9464",

@@ -262,6 +262,7 @@ Consumer::Consumer(const Settings& settings, const std::string& group_id, const 
 Consumer::~Consumer() = default;
 
 void Consumer::subscribe(const std::vector<std::string>& topics) { impl_->subscribe(topics); }
+void Consumer::unsubscribe() { rd_kafka_unsubscribe(impl_->client()); }
 Polled Consumer::poll(std::chrono::milliseconds timeout) { return impl_->poll(timeout); }
 bool Consumer::start(const Partition& partition, std::int64_t offset) { return impl_->start(partition, offset); }
 void Consumer::pause(const Partition& partition) { impl_->pause(partition); }

@@ -63,6 +63,8 @@ class Consumer {
   ~Consumer();
 
   void subscribe(const std::vector<std::string>& topics);
+  /// Leaves the group once its partitions are given up; subscribe() joins again.
+  void unsubscribe();
   Polled poll(std::chrono::milliseconds timeout);
 
   /// Fetches from `offset` on. False: not possible now, try again later.

@@ -19,6 +19,7 @@ Connection::Connection(const ConnectionOptions& options) : connection_(connectio
   pass_through_ = std::make_unique<pqxx::nontransaction>(connection_);
   backend_pid_ = connection_.backendpid();
   server_version_ = connection_.server_version();
+  if (options.watch) watch_ = std::make_unique<LinkWatch::Entry>(*options.watch, connection_.sock(), backend_pid_, options.watch->is_own(options));
   apply_settings(options);
 }
 
@@ -41,9 +42,20 @@ void Connection::apply_settings(const ConnectionOptions& options) {
   exec(sql);
 }
 
+template <class Send>
+pqxx::result Connection::watched(Send&& send) {
+  if (!watch_) return send();
+  struct Statement {
+    LinkWatch::Entry& entry;
+    explicit Statement(LinkWatch::Entry& e) : entry(e) { entry.begin(); }
+    ~Statement() { entry.end(); }
+  } statement(*watch_);
+  return send();
+}
+
 pqxx::result Connection::exec(const std::string& sql) {
   refuse_nul(sql);
-  return pass_through_->exec(sql);
+  return watched([&] { return pass_through_->exec(sql); });
 }
 
 pqxx::result Connection::exec_params(const std::string& sql, const std::vector<std::optional<std::string>>& arguments) {
@@ -51,7 +63,7 @@ pqxx::result Connection::exec_params(const std::string& sql, const std::vector<s
   for (const auto& argument : arguments) {
     if (argument) refuse_nul(*argument);
   }
-  return compat::exec_params(*pass_through_, sql, arguments);
+  return watched([&] { return compat::exec_params(*pass_through_, sql, arguments); });
 }
 
 std::string Connection::quote(std::string_view text) const {

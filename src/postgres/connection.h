@@ -9,6 +9,7 @@
 #include <pqxx/pqxx>
 
 #include "postgres/connection_string.h"
+#include "postgres/link_watch.h"
 
 namespace deja::postgres {
 
@@ -42,12 +43,15 @@ class Connection {
 
  private:
   void apply_settings(const ConnectionOptions& options);
+  template <class Send>
+  pqxx::result watched(Send&& send);
 
   pqxx::connection connection_;
   // Sends statements as they are: it begins, commits and rolls back nothing.
   std::unique_ptr<pqxx::nontransaction> pass_through_;
   int backend_pid_ = 0;
   int server_version_ = 0;
+  std::unique_ptr<LinkWatch::Entry> watch_;
 };
 
 /// `name` as an SQL identifier, without a connection (schema names in SQL templates).

@@ -6,6 +6,8 @@
 
 namespace deja::postgres {
 
+class LinkWatch;
+
 /// How to open a connection. Zero durations leave the server's (or libpq's) own setting alone.
 struct ConnectionOptions {
   std::string url;                ///< libpq's URL or its key=value words; what is set there is stronger than what is here
@@ -13,6 +15,7 @@ struct ConnectionOptions {
   bool read_only = false;         ///< default_transaction_read_only: writing needs an explicit BEGIN READ WRITE
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds lost_after{0};  ///< a link silent for this long is given up by the kernel (keepalives, tcp_user_timeout)
+  LinkWatch* watch = nullptr;               ///< notices what the kernel cannot; outlives the connection
   std::chrono::milliseconds idle_in_transaction_timeout{0};
   std::chrono::milliseconds lock_timeout{0};
 };

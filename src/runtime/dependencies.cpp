@@ -5,6 +5,7 @@ namespace deja::runtime {
 void Dependencies::up(std::string_view name) {
   const std::lock_guard lock(mutex_);
   auto& d = known_[std::string(name)];
+  away_since_.erase(std::string(name));
   if (d.up) return;
   const bool returned = !d.name.empty();
   d = {std::string(name), true, {}};
@@ -17,9 +18,17 @@ void Dependencies::down(std::string_view name, std::string_view cause) {
   auto& d = known_[std::string(name)];
   const bool changed = d.name.empty() || d.up;
   d = {std::string(name), false, std::string(cause)};
+  away_since_.try_emplace(d.name, std::chrono::steady_clock::now());
   if (!changed) return;
   metrics_.gauge("deja_dependency_up", {d.name}).set(0);
   log_.error("dependency is away; consumption waits for it", {{"dependency", d.name}, {"cause", d.cause}});
+}
+
+std::chrono::milliseconds Dependencies::away_for(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto since = away_since_.find(name);
+  if (since == away_since_.end()) return {};
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - since->second);
 }
 
 std::vector<core::DependencyStatus> Dependencies::all() const {

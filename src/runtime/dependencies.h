@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <string>
@@ -19,12 +20,15 @@ class Dependencies {
   void up(std::string_view name);
   void down(std::string_view name, std::string_view cause);
   std::vector<core::DependencyStatus> all() const;
+  /// Zero while it is up, or not known.
+  std::chrono::milliseconds away_for(std::string_view name) const;
 
  private:
   core::Log& log_;
   core::Metrics& metrics_;
   mutable std::mutex mutex_;
   std::map<std::string, core::DependencyStatus, std::less<>> known_;
+  std::map<std::string, std::chrono::steady_clock::time_point, std::less<>> away_since_;
 };
 
 }  // namespace deja::runtime

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "postgres/link_watch.h"
 #include "runtime/intake.h"
 #include "runtime/relay.h"
 #include "runtime/scheduler.h"
@@ -32,6 +33,14 @@ postgres::ConnectionOptions connection_options(const EngineOptions& o) {
   return c;
 }
 
+postgres::ConnectionOptions watched(postgres::ConnectionOptions options, postgres::LinkWatch& watch) {
+  options.watch = &watch;
+  return options;
+}
+
+// Well above any restart of Postgres, which is no reason to leave; in proportion, for who wants to know sooner wants to act sooner.
+constexpr int leave_after_lost = 15;
+
 // The settings come checked by librdkafka when the producer is made.
 std::size_t max_event_bytes(const EngineOptions::Settings& producer) {
   std::size_t bytes = 1'000'000;
@@ -46,12 +55,13 @@ class Engine::Impl {
   Impl(EngineOptions options, std::vector<detail::HandlerSpec> handlers, core::Log& log, core::Metrics& metrics)
       : options_(std::move(options)), handlers_(std::move(handlers)), log_(log), metrics_(metrics), dependencies_(log, metrics),
         registry_(options_.schema, options_.group),
+        watch_(connection_options(options_), [this](const std::string& what) { log_.warn("a link to Postgres is given up", {{"cause", what}}); }),
         context_{log, metrics, clock_,
                  {options_.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
                   options_.handler_timeout, max_event_bytes(options_.producer)},
                  {{options_.schema, options_.instance}, postgres::KeyStore(options_.schema), postgres::OutboxStore(options_.schema),
                   postgres::DeadLetterStore(options_.schema, options_.group, options_.build)},
-                 dependencies_, connection_options(options_), options_.secret, options_.tenant_header, options_.start_from,
+                 dependencies_, watched(connection_options(options_), watch_), options_.secret, options_.tenant_header, options_.start_from,
                  options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}
 
@@ -72,7 +82,8 @@ class Engine::Impl {
         by_topic_.emplace(topic, &handler);
         lane_metrics_.emplace(topic, std::make_shared<LaneMetrics>(metrics_, topic, handler.name));
       }
-    intake_ = std::make_unique<Intake>(context_, Intake::Options{options_.group, options_.client_id, options_.consumer, topics, options_.drain_timeout},
+    intake_ = std::make_unique<Intake>(context_, Intake::Options{options_.group, options_.client_id, options_.consumer, topics, options_.drain_timeout,
+                                                                         options_.postgres_lost * leave_after_lost},
                                        Intake::Lanes{[this](const auto& p, auto a) { return make_seat(p, a); },
                                                      [this](const auto& lane) { scheduler_.wake(lane); }});
     check_topics(options_, topics, intake_->consumer(), log_, pause);
@@ -193,6 +204,7 @@ class Engine::Impl {
   core::SteadyClock clock_;
   Dependencies dependencies_;
   postgres::RegistryStore registry_;
+  postgres::LinkWatch watch_;
   Context context_;
   std::map<std::string, const detail::HandlerSpec*> by_topic_;
   std::map<std::string, std::shared_ptr<LaneMetrics>> lane_metrics_;

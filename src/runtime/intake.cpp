@@ -39,6 +39,7 @@ void Intake::run() {
       dispatch(consumer_->poll(has_requests_ ? milliseconds(0) : poll_wait));
       apply_back_pressure();
       finish_revocations();
+      leave_or_join_again();
       if (context_.clock.now() - last_offset_commit_ > offset_commit_every) commit_offsets(false);
       if (!stop_requested_) continue;
       if (!std::exchange(stopping, true)) {

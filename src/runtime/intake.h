@@ -35,6 +35,7 @@ class Intake final : public KafkaView, public kafka::GroupListener {
     Settings settings;
     std::vector<std::string> topics;
     std::chrono::milliseconds drain_timeout{30000};
+    std::chrono::milliseconds leave_after{150000};  // without Postgres
   };
 
   Intake(const Context& context, Options options, Lanes lanes);
@@ -82,6 +83,7 @@ class Intake final : public KafkaView, public kafka::GroupListener {
   void apply_back_pressure();
   void commit_offsets(bool wait);
   void finish_revocations();
+  void leave_or_join_again();
   void drop_seats(const kafka::Partitions& partitions);
   bool all_closed(const kafka::Partitions& partitions) const;
   void request(std::function<void()> action);
@@ -99,6 +101,7 @@ class Intake final : public KafkaView, public kafka::GroupListener {
   std::atomic<bool> has_requests_{false}, stop_requested_{false}, finished_{false}, clean_{true};
   std::deque<std::pair<core::Steady::time_point, std::function<void()>>> retries_;
   std::uint64_t next_assignment_ = 1;
+  bool left_ = false;  // the group, for want of Postgres
   core::Steady::time_point last_offset_commit_{}, stop_by_{};
   std::pair<kafka::Partition, Seat*> last_seat_;
   core::FramedHash hash_;

@@ -30,7 +30,7 @@ void Intake::assigned(const kafka::Partitions& partitions) {
 
 void Intake::revoked(const kafka::Partitions& partitions, bool lost) {
   const auto now = context_.clock.now();
-  auto deadline = lost ? now : now + options_.drain_timeout;
+  auto deadline = lost || left_ ? now : now + options_.drain_timeout;
   if (stop_requested_ && stop_by_ != core::Steady::time_point{}) deadline = std::min(deadline, stop_by_);
   for (const auto& partition : partitions)
     if (auto* seat = seat_of(partition.topic, partition.number)) seat->close(deadline, false);
@@ -51,6 +51,22 @@ void Intake::finish_revocations() {
     revocations_.erase(revocations_.begin() + static_cast<std::ptrdiff_t>(i));
     drop_seats(partitions);
     consumer_->give_up(partitions);
+  }
+}
+
+// F2: a process that cannot reach Postgres while others can must not sit on its partitions. Postgres that is away for everybody
+// is the commoner case, and leaving costs a rebalance: so only after a time.
+void Intake::leave_or_join_again() {
+  if (stop_requested_) return;
+  const auto away = context_.dependencies.away_for("postgres");
+  if (!left_ && away > options_.leave_after) {
+    left_ = true;
+    context_.log.warn("leaving the group until Postgres is back: another process may reach it", {{"away_seconds", away.count() / 1000}});
+    consumer_->unsubscribe();
+  } else if (left_ && away.count() == 0) {
+    left_ = false;
+    context_.log.info("Postgres is back: joining the group again", {});
+    consumer_->subscribe(options_.topics);
   }
 }
 

@@ -89,7 +89,8 @@ void check_database(const EngineOptions& options, const postgres::ConnectionOpti
         throw Stop(exit_code::configuration, "postgres.url leads to a transaction pooler: deja needs sessions of its own, connect to Postgres itself or use session pooling");
       check_recipes(c, options, handlers, registry);
       return {};
-    } catch (const Stop&) {
+    } catch (const Stop& stop) {
+      if (stop.exit_code() == exit_code::try_again) return stop.what();  // the link broke midway: that is what the time is for
       throw;
     } catch (const std::exception& e) {
       const auto failure = postgres::classify(e);

@@ -1,0 +1,130 @@
+"""Links that die in every way, seen by whole programs: noticed in time, nothing lost, nothing doubled, nothing reordered."""
+
+import sandbox
+from links import LinkTest
+from payments_run import TOPIC, Feeder, payments
+from programs import wait_until
+
+
+class WhenALinkDies(LinkTest):
+    def test_F1_a_half_open_link_to_postgres_is_noticed_and_its_locks_do_not_stay(self):
+        settings, postgres, _ = self.proxied()
+        feeder = Feeder(self, TOPIC, payments(6_000, seed=41), per_second=1000)
+        program = self.start(settings)
+        self.await_effects(500, program)
+        postgres.half_open()  # in the middle of batches: their backends keep their locks
+        self.await_dependency(settings, "postgres", 0, program)
+        feeder.join()
+        before = self.effects()
+        postgres.heal()
+        self.await_effects(before, program)
+        self.await_dependency(settings, "postgres", 1, program)
+        self.await_done([TOPIC], program)
+        self.drain(program)
+        self.check()
+
+    def test_F1_half_open_sessions_are_left_while_new_ones_work(self):
+        settings, postgres, _ = self.proxied()
+        feeder = Feeder(self, TOPIC, payments(6_000, seed=42), per_second=700)
+        program = self.start(settings)
+        for _ in range(3):
+            self.await_effects(self.effects(), program)
+            postgres.half_open()
+            postgres.heal()  # those that are dead stay dead
+        feeder.join()
+        self.await_done([TOPIC], program)
+        self.drain(program)
+        self.check()
+
+    def test_F1_a_half_open_link_to_kafka_is_noticed(self):
+        settings, _, kafka = self.proxied()
+        feeder = Feeder(self, TOPIC, payments(6_000, seed=43), per_second=1000)
+        program = self.start(settings)
+        self.await_effects(500, program)
+        kafka.half_open()
+        self.await_dependency(settings, "kafka", 0, program)
+        kafka.heal()
+        feeder.join()
+        self.await_done([TOPIC], program)
+        self.drain(program)
+        self.check()
+
+    def test_F1_resets_of_both_links_again_and_again(self):
+        settings, postgres, kafka = self.proxied()
+        feeder = Feeder(self, TOPIC, payments(8_000, seed=44), per_second=800)
+        program = self.start(settings)
+        resets = 0
+        while feeder.is_alive() and resets < 12:
+            self.await_effects(self.effects(), program)
+            (postgres if resets % 2 else kafka).reset()
+            resets += 1
+        self.assertGreaterEqual(resets, 4)
+        feeder.join()
+        self.await_done([TOPIC], program)
+        self.drain(program)
+        self.check()
+
+    def test_L2_commits_in_doubt_are_settled_both_ways(self):
+        settings, postgres, _ = self.proxied(more={"batch.max.records": 10})
+        program = self.start(settings)
+        self.await_ready(self.port, program)
+        self.produce(TOPIC, payments(4_000, seed=45))
+        for where in ("after", "before", "between"):
+            mark = postgres.mark()
+            postgres.cut_commits(where, 15, share=0.5)
+            postgres.await_event("commit-cut", after=mark, count=15, seconds=120)
+        self.await_done([TOPIC], program)
+        # The supervisor's transactions end in COMMIT too, but most are batches.
+        committed = self.metric(settings, "deja_commits_in_doubt_total", resolution="committed")
+        undone = self.metric(settings, "deja_commits_in_doubt_total", resolution="not_committed")
+        print(f"45 commits cut: {committed:.0f} had happened, {undone:.0f} had not", flush=True)
+        self.assertGreaterEqual(committed, 5)
+        self.assertGreaterEqual(undone, 5)
+        self.assertEqual(self.metric(settings, "deja_commits_in_doubt_total", resolution="fenced"), 0)
+        self.drain(program)
+        self.check()
+
+
+class WhenOneProcessIsCutOff(LinkTest):
+    def two(self, seed, **more):
+        self.cut_off, self.postgres, self.kafka = self.proxied(0, more)
+        self.other, _, _ = self.proxied(1, more)
+        self.feeder = Feeder(self, TOPIC, payments(6_000, seed=seed), per_second=500)
+        self.first, self.second = self.start(self.cut_off, name="first"), self.start(self.other, name="second")
+        self.await_lanes(self.cut_off, 2, self.first, self.second)
+        self.await_lanes(self.other, 2, self.first, self.second)
+
+    def end(self):
+        self.await_lanes(self.cut_off, 2, self.first, self.second)
+        self.await_lanes(self.other, 2, self.first, self.second)
+        self.feeder.hurry.set()
+        self.feeder.join()
+        self.await_done([TOPIC], self.first, self.second)
+        self.drain(self.first)
+        self.drain(self.second)
+        self.check()
+
+    def test_F2_from_kafka_only_the_other_takes_its_lanes_and_it_comes_back(self):
+        self.two(seed=51)
+        self.kafka.refuse()
+        self.kafka.cut()
+        self.await_lanes(self.other, 4, self.first, self.second)
+        self.await_dependency(self.cut_off, "kafka", 0, self.first)
+        before = self.effects()
+        self.await_effects(before, self.first, self.second)
+        self.kafka.heal()
+        self.end()
+
+    def test_F2_from_postgres_only_it_pauses_and_gives_its_lanes_away_and_comes_back(self):
+        self.two(seed=52, **{"postgres.lost.ms": 500})  # leaves after 15 times as long
+        self.postgres.half_open()
+        self.await_dependency(self.cut_off, "postgres", 0, self.first)
+        wait_until(lambda: "leaving the group" in self.first.log_text(), 60, "it to leave the group", self.first, self.second)
+        self.await_lanes(self.other, 4, self.first, self.second)
+        self.await_effects(self.effects(), self.first, self.second)
+        self.postgres.heal()
+        self.end()
+
+
+if __name__ == "__main__":
+    sandbox.main()
