@@ -214,9 +214,9 @@ class WhenKafkaIsAway(ServersTest):
 
     @longer
     def test_B8_E2_away_for_long_effects_commit_and_their_events_wait_in_the_table(self):
-        away, count, each = (600, 20_000, 40) if LONG else (8, 3000, 20)
+        away, count, each = (600, 20_000, 40) if LONG else (5, 3000, 10)
         self.send(count, do=f"emit:{each}")
-        program = self.start({"batch.max.records": 50, "kafka.producer.batch.size": 4096})
+        program = self.start({"batch.max.records": 50})
         # All that there is to read has been read into memory: then the broker goes.
         self.await_consumed(0, program)
         wait_until(lambda: self.consumed() + self.queued() >= count or self.consumed() >= count // 3, 60, "the records in memory", program)
