@@ -118,7 +118,9 @@ class Consumer::Impl {
     std::string text = rd_kafka_err2name(message->err);
     if (reason) text += std::string(": ") + reason;
     if (!message->rkt) {
-      listener_.group_error(text, false);
+      // a consumer hears of it here, a producer in its error callback
+      if (message->err == RD_KAFKA_RESP_ERR__FATAL) fatal_error();
+      else listener_.group_error(text, false);
       return {};
     }
     Partition partition{rd_kafka_topic_name(message->rkt), message->partition};
@@ -223,16 +225,20 @@ class Consumer::Impl {
     }
   }
 
-  static void on_error(rd_kafka_t* client, int error, const char* reason, void* opaque) {
+  void fatal_error() {
+    char reason[512];
+    const auto error = rd_kafka_fatal_error(client(), reason, sizeof reason);
+    std::string text = std::string(rd_kafka_err2name(error)) + ": " + reason;
+    if (error == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
+      text += "; another process joined with the same kafka.consumer.group.instance.id: give each its own";
+    listener_.group_error(text, true);
+  }
+
+  static void on_error(rd_kafka_t*, int error, const char* reason, void* opaque) {
     auto& self = *static_cast<Impl*>(opaque);
     self.guarded([&] {
-      char fatal[512];
-      if (error == RD_KAFKA_RESP_ERR__FATAL) {
-        const auto original = rd_kafka_fatal_error(client, fatal, sizeof fatal);
-        self.listener_.group_error(std::string(rd_kafka_err2name(original)) + ": " + fatal, true);
-      } else {
-        self.listener_.group_error(std::string(rd_kafka_err2name(static_cast<rd_kafka_resp_err_t>(error))) + ": " + reason, false);
-      }
+      if (error == RD_KAFKA_RESP_ERR__FATAL) self.fatal_error();
+      else self.listener_.group_error(std::string(rd_kafka_err2name(static_cast<rd_kafka_resp_err_t>(error))) + ": " + reason, false);
     });
   }
 

@@ -101,14 +101,18 @@ class _Reader:
         return None if size < 0 else bytes(self.raw(size))
 
 
-def encode_batch(records, timestamp):
+# A producer's id, its epoch and the number of its next record to the partition; see kafka_admin.TransactionalProducer.
+NO_PRODUCER, TRANSACTIONAL = (-1, -1, -1), 0x10
+
+
+def encode_batch(records, timestamp, producer=NO_PRODUCER, attributes=0):
     """records: (key, value, headers) each."""
     body = bytearray()
     for index, (key, value, headers) in enumerate(records):
         record = b"\0" + varint(0) + varint(index) + _var_bytes(key) + _var_bytes(value) + varint(len(headers))
         record += b"".join(_var_bytes(name if isinstance(name, bytes) else name.encode()) + _var_bytes(data) for name, data in headers)
         body += varint(len(record)) + record
-    checked = struct.pack(">hiqqqhii", 0, len(records) - 1, timestamp, timestamp, -1, -1, -1, len(records)) + bytes(body)
+    checked = struct.pack(">hiqqqhii", attributes, len(records) - 1, timestamp, timestamp, *producer, len(records)) + bytes(body)
     tail = struct.pack(">ibI", -1, 2, crc32c(checked)) + checked
     return struct.pack(">qi", 0, len(tail)) + tail
 
@@ -148,11 +152,11 @@ def decode_batches(topic, partition, data):
 
 def _while_electing(method):
     """Asks again while the partition has no leader that knows of it, as just after its topic was made."""
-    def call(self, topic, *arguments):
+    def call(self, topic, *arguments, **named):
         deadline = time.monotonic() + self.timeout
         while True:
             try:
-                return method(self, topic, *arguments)
+                return method(self, topic, *arguments, **named)
             except KafkaError as error:
                 if error.code not in (UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_LEADER) or time.monotonic() > deadline:
                     raise
@@ -303,11 +307,12 @@ class Cluster:
         return {p: self.offset(topic, p) for p in self.partitions(topic)}
 
     @_while_electing
-    def produce(self, topic, partition, records):
-        """records: (key, value, headers) each, in one batch. Returns the first offset."""
+    def produce(self, topic, partition, records, timestamp=None, transactional_id=None, producer=NO_PRODUCER):
+        """records: (key, value, headers) each, in one batch. `timestamp` in ms, now by default. Returns the first offset."""
         self.partitions(topic)
-        batch = encode_batch(records, int(time.time() * 1000))
-        body = struct.pack(">hhii", -1, -1, 30000, 1) + _text(topic) + struct.pack(">iii", 1, partition, len(batch)) + batch
+        batch = encode_batch(records, int(time.time() * 1000) if timestamp is None else timestamp, producer,
+                             TRANSACTIONAL if transactional_id else 0)
+        body = _text(transactional_id) + struct.pack(">hii", -1, 30000, 1) + _text(topic) + struct.pack(">iii", 1, partition, len(batch)) + batch
         reply = self._call(self.leaders[topic][partition], PRODUCE, 3, body)
         reply.take("i")
         reply.text()

@@ -63,6 +63,7 @@ class Sandbox(unittest.TestCase):
         self.addCleanup(server.close)
         name = f"e2e_{self.tag}"
         server.run(f"create database {name}")
+        server.close()  # until it is dropped, over a new session: some tests restart the server
         self.addCleanup(server.run, f"drop database if exists {name} with (force)")
         self.postgres_url = url_of_database(os.environ["DEJA_POSTGRES"], name)
         self.database = Database(self.postgres_url)

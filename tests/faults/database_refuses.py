@@ -1,0 +1,212 @@
+"""C6 to C8, C10: the database is there, but does not do what it is asked to."""
+
+from fault_sandbox import FaultTest, free_port, longer, main, record, wait_until
+from postgres_session import Database, url_of_database
+
+# Fails the first `times` statements on a table with an SQLSTATE. Its sequence counts on in a transaction that is rolled back.
+FAULT = """
+create sequence fault_{name};
+create function fault_{name}() returns trigger language plpgsql as $$
+begin
+  if nextval('fault_{name}') <= {times} then
+    raise exception 'planted' using errcode = '{state}';
+  end if;
+  return null;
+end $$;
+create trigger fault_{name} {when} on {table} for each statement execute function fault_{name}();
+"""
+
+
+class Refusing(FaultTest):
+    def plant(self, name, table, state, times=1, when="before insert"):
+        self.database.run(FAULT.format(name=name, table=table, state=state, times=times, when=when))
+
+    def reached(self, name):
+        return self.database.value(f"select last_value from fault_{name}")
+
+
+class WhenStatementsFail(Refusing):
+    def repeat(self, isolation):
+        name = self.postgres_url.rsplit("/", 1)[1]
+        self.database.run(f"alter database {name} set default_transaction_isolation = '{isolation}'")
+        planted = []
+        # An own timeout (57014) in a handler's statement is that record's failure: here on deja's own statements alone.
+        for table, when, states in (("probe_effects", "before insert", ("40001", "40P01", "55P03")),
+                                    ("deja.keys_1", "before insert", ("40001", "40P01", "55P03", "57014")),
+                                    ("deja.lanes", "before update", ("40001", "40P01", "55P03", "57014"))):
+            for state in states:
+                planted.append(f"{table[-5:]}_{state}".lower())
+                self.plant(planted[-1], table, state, times=3, when=when)
+        self.send(400)
+        program = self.start({"batch.max.records": 50, "retry.backoff.max.ms": 100})
+        self.await_done([self.records], program)
+        metrics = self.scrape()
+        self.drain(program)
+        self.check()
+        for each in planted:
+            self.assertGreater(self.reached(each), 3, f"{each} happened")
+        self.assertEqual(metrics.sum("deja_attempts_total", result="failed"), 0, "no attempt is spent")
+        repeats = metrics.by("deja_batch_repeats_total", "cause")
+        for state in ("40001", "40P01", "55P03", "57014"):
+            self.assertGreaterEqual(repeats.get(state, 0), 1, repeats)
+
+    def test_C6_under_read_committed(self):
+        self.repeat("read committed")
+
+    def test_C6_under_repeatable_read(self):
+        self.repeat("repeatable read")
+
+    def test_C6_under_serializable(self):
+        self.repeat("serializable")
+
+    def test_C6_a_batch_that_keeps_failing_becomes_smaller_and_goes_on_when_it_may(self):
+        self.plant("always", "probe_effects", "40001", times=12)
+        self.send(200, partition=0)
+        program = self.start({"retry.backoff.max.ms": 100})
+        self.await_done([self.records], program)
+        metrics = self.scrape()
+        self.drain(program)
+        self.check()
+        self.assertEqual(metrics.sum("deja_attempts_total", result="failed"), 0)
+        self.assertGreater(metrics.sum("deja_batch_records_count"), 1, "smaller batches")
+
+    def test_C3_a_full_disk_is_an_outage_that_is_named(self):
+        """A stand-in: the error of a full disk, raised by a trigger. A disk of its own would need the right to mount one."""
+        self.plant("full", "probe_effects", "53100", times=15)
+        self.send(100)
+        program = self.start({"retry.backoff.max.ms": 200})
+        self.await_done([self.records], program)
+        metrics = self.scrape()
+        self.drain(program)
+        self.check()
+        self.assertIn("planted", program.log_text())
+        self.assertIn("dependency=postgres", program.log_text())
+        self.assertEqual(metrics.sum("deja_attempts_total", result="failed"), 0)
+
+
+class WhenKeysMeet(Refusing):
+    def test_C7_one_key_2_to_500_times_in_a_batch(self):
+        for times in (2, 3, 10, 499, 500):
+            twins = [record(f"twin-{times}", "ok", times, b"k%d" % times)] * times
+            self.cluster.produce(self.records, times % 2, twins)
+        program = self.start()
+        outcomes, effects, _ = self.finish(program)
+        self.assertEqual((outcomes["processed"], outcomes["duplicate"]), (5, 1014 - 5))
+
+    def test_C7_two_consumers_meet_the_same_keys_in_reverse_order(self):
+        keys = [record(f"r{n}", "slow-sql:1" if n % 50 == 0 else "ok", n, None) for n in range(1500)]
+        for at in range(0, 1500, 500):
+            self.cluster.produce(self.records, 0, keys[at:at + 500])
+            self.cluster.produce(self.records, 1, list(reversed(keys))[at:at + 500])
+        port = free_port()
+        first, second = self.start(name="first"), self.start(name="second", port=port)
+        self.await_done([self.records], first, second)
+        deadlocks = self.database.value("select deadlocks from pg_stat_database where datname = current_database()")
+        outcomes, _, _ = self.finish(first, second)
+        self.assertEqual((outcomes["processed"], outcomes["duplicate"]), (1500, 1500))
+        self.assertEqual(deadlocks, 0)
+
+    def test_C7_the_first_holder_of_the_keys_aborts_and_the_one_that_waited_has_the_effect(self):
+        self.cluster.produce(self.records, 0, [record("r", "slow-sql:20000")])
+        program = self.start()
+        self.await_in_batch(program)
+        self.cluster.produce(self.records, 1, [record("r", "ok", idempotency="r")])
+        waits = ("select pid, pg_blocking_pids(pid) as held_by from pg_stat_activity where datname = current_database() "
+                 "and cardinality(pg_blocking_pids(pid)) > 0")
+        (waiting,) = wait_until(lambda: self.database.rows(waits), 60, "one to wait for the other's key", program, every=0.02)
+        self.database.run(f"select pg_terminate_backend({waiting['held_by'][0]})")
+        wait_until(lambda: self.next_offsets().get(1) == 1, 60, "the second to go on", program)
+        self.await_done([self.records], program)
+        self.drain(program)
+        # The values differ: whoever came second is a conflict.
+        effects = self.database.rows("select partition from probe_effects")
+        self.assertEqual(effects, [{"partition": 1}])
+        self.assertEqual(self.database.rows("select partition, cause from deja.dead_letters"), [{"partition": 0, "cause": "conflict"}])
+
+    @longer
+    def test_C10_a_foreign_prepared_transaction_holds_a_key(self):
+        self.send(1, partition=0)
+        program = self.start()
+        self.await_done([self.records], program)
+        name = f"foreign-{self.tag}"
+        self.database.run(f"begin; update deja.keys_1 set digest = digest; delete from deja.keys_1; prepare transaction '{name}'")
+        self.addCleanup(self.forget, name)
+        (key, value, headers) = record("r0", "ok", 0, b"k0")
+        self.cluster.produce(self.records, 0, [(key, value, headers)])
+        self.cluster.produce(self.records, 1, [record("another", "ok", 1, b"k1")])
+        self.await_effects(2, program)  # another partition goes on
+        self.await_log(program, name, seconds=90)  # the alarm
+        self.await_metric("deja_lanes_paused", 1, program)
+        self.assertEqual(self.in_doubt(), 1)
+        self.database.run(f"rollback prepared '{name}'")
+        self.finish(program)
+
+    def in_doubt(self):
+        return self.database.value("select count(*) from pg_prepared_xacts where database = current_database()")
+
+    def forget(self, name):
+        if self.in_doubt():
+            self.database.run(f"rollback prepared '{name}'")
+
+
+class WhenTheSchemaDoesNotFit(Refusing):
+    """It stops with the cause named, and no record is taken for the culprit."""
+
+    def broken_by(self, sql, code, words, more=None):
+        self.send(100)
+        program = self.start(more)
+        self.await_done([self.records], program)
+        self.database.run(sql)
+        self.send(300)
+        self.assertEqual(self.ended(program), code, program.log_end())
+        last = program.log_text().splitlines()[-1]
+        for word in words:
+            self.assertIn(word, last)
+        self.assertEqual(self.letters(), 0, "no flood of dead letters")
+        self.assertEqual(self.consumed(), 100)
+        return program
+
+    def ended(self, program):
+        wait_until(lambda: not program.alive(), 60, "the program to end")
+        return program.process.returncode
+
+    def repaired_by(self, sql, more=None):
+        self.database.run(sql)
+        self.finish(self.start(more, log="again"))
+
+    def test_C8_a_table_of_the_handler_is_gone(self):
+        self.broken_by("alter table probe_effects rename to hidden", 78, ["probe_effects", "--init"])
+        self.repaired_by("alter table hidden rename to probe_effects")
+
+    def test_C8_a_column_of_the_handler_is_gone(self):
+        self.broken_by("alter table probe_effects rename column attempt to hidden", 78, ["attempt"])
+        self.repaired_by("alter table probe_effects rename column hidden to attempt")
+
+    def test_C8_a_table_of_deja_is_gone(self):
+        self.broken_by("alter table deja.keys_1 rename to hidden", 78, ["keys_1", "deja migrate"])
+        self.repaired_by("alter table deja.hidden rename to keys_1")
+
+    def test_C8_a_grant_is_revoked(self):
+        role = f"role_{self.tag}"
+        server = Database(url_of_database(self.postgres_url, "postgres"))
+        self.addCleanup(server.close)
+        server.run(f"create role {role} login")
+        self.addCleanup(lambda: (self.database.run(f"drop owned by {role}"), server.run(f"drop role {role}")))
+        self.database.run(f"grant usage on schema deja, public to {role}; grant select, insert, update, delete, truncate on all tables in schema deja to {role}; "
+                          f"grant select, insert on probe_effects, probe_switches to {role}")
+        url = self.postgres_url.replace("postgres@", f"{role}@", 1)
+        more = {"postgres.url": url}
+        self.broken_by(f"revoke insert on probe_effects from {role}", 77, ["probe_effects", "permission"], more)
+        self.repaired_by(f"grant insert on probe_effects to {role}", more)
+
+    def test_C8_the_schema_is_of_another_version(self):
+        self.send(100)
+        self.database.run("update deja.schema_version set version = version + 1000, oldest_binary = 1000 where version = (select max(version) from deja.schema_version)")
+        program = self.start()
+        self.assertEqual(self.ended(program), 78, program.log_end())
+        self.assertIn("schema", program.log_text().splitlines()[-1])
+        self.assertEqual(self.effects(), 0)
+
+
+if __name__ == "__main__":
+    main()

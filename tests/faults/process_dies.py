@@ -1,0 +1,159 @@
+"""A2 to A5: the process is stopped, killed, frozen, or has a double."""
+
+import os
+import random
+import signal
+import time
+
+import progress
+from fault_sandbox import LONG, SEED, FaultTest, free_port, longer, main, record, scrape, wait_until
+
+
+class WhenTheProcessIsStopped(FaultTest):
+    def test_A2_sigterm_in_mid_batch_commits_the_batch_or_nothing_of_it(self):
+        self.send(300, do="sleep:5", partition=0)
+        program = self.start()
+        self.await_in_batch(program)
+        self.assertEqual(program.terminate(40), 0, program.log_end())
+        self.assertEqual(self.effects(), self.consumed(), "effects and progress are one thing")
+        self.assertEqual(progress.unpublished(self.database, self.group), 0, "a drained program leaves no event unpublished")
+        before = self.consumed()
+        program = self.start(log="again")
+        _, _, repeats = self.finish(program)
+        self.assertEqual(repeats, 0)
+        self.assertLessEqual(before, 300)
+
+    def test_A2_sigkill_during_the_drain_leaves_no_half_batch(self):
+        self.send(300, do="sleep:10", partition=0)
+        program = self.start()
+        self.await_in_batch(program)
+        program.signal(signal.SIGTERM)
+        wait_until(lambda: "draining" in self.status_of(program), 20, "the drain", program)
+        self.assertTrue(self.in_batch())
+        program.kill()
+        self.assertEqual(self.effects(), self.consumed())
+        program = self.start({"batch.max.records": 100}, log="again")
+        self.finish(program)
+
+    def status_of(self, program):
+        from programs import http_get
+        try:
+            return http_get(self.port, "/status")
+        except OSError:
+            return ""
+
+    def test_A2_a_second_sigterm_ends_at_once(self):
+        self.send(1, do="sleep:60000", partition=0)
+        self.send(50, partition=1)
+        program = self.start({"handler.timeout.ms": 120_000})
+        self.await_in_batch(program)
+        program.signal(signal.SIGTERM)
+        wait_until(lambda: "draining" in self.status_of(program), 20, "the drain", program)
+        begun = time.monotonic()
+        program.signal(signal.SIGTERM)
+        self.assertEqual(program.process.wait(30), 128 + signal.SIGTERM, program.log_end())
+        self.assertLess(time.monotonic() - begun, 20, "it does not wait for the handler")
+        self.assertEqual(self.effects(), self.consumed())
+
+    def test_A2_a_drain_that_takes_too_long_is_cut_short(self):
+        self.send(1, do="sleep:8000", partition=0)
+        program = self.start({"drain.timeout.ms": 300})
+        self.await_in_batch(program)
+        begun = time.monotonic()
+        self.assertEqual(program.terminate(30), 0)
+        self.assertIn("drain.timeout.ms", program.log_text())
+        self.assertLess(time.monotonic() - begun, 7.9)
+        self.assertEqual(self.effects(), 0)
+        self.database.run("select pg_sleep(0)")
+        program = self.start(log="again")
+        self.finish(program)
+
+    @longer
+    def test_A3_a_restart_every_300_ms_makes_progress(self):
+        dice, rounds = random.Random(SEED), 400 if LONG else 12
+        settings = {"kafka.consumer.group.instance.id": f"one-{self.tag}", "batch.max.records": 20, "drain.timeout.ms": 2000}
+        kills = 0
+        for number in range(rounds):
+            self.send(60, do="sleep:1")
+            program = self.start(settings, log=f"run-{number % 5}")
+            # 300 ms of life, however long this machine takes to give birth.
+            wait_until(lambda: self.pids_seen(program), 60, "its start", program, every=0.01)
+            time.sleep(dice.uniform(0.2, 0.4))  # the fault itself, not to await something
+            if dice.random() < 0.5:
+                program.kill()
+                kills += 1
+            else:
+                self.assertEqual(program.terminate(), 0, program.log_end())
+        consumed = self.consumed()
+        self.assertGreater(consumed, 0, "progress in spite of all")
+        program = self.start(settings, log="last")
+        self.finish(program)
+        print(f"A3: {rounds} restarts, {kills} of them kills; {consumed} of {60 * rounds} records consumed meanwhile")
+
+    def pids_seen(self, program):
+        """It listens: its start is over, its join of the group under way."""
+        try:
+            scrape(self.port)
+            return True
+        except OSError:
+            return False
+
+
+class WhenTheProcessIsFrozen(FaultTest):
+    def freeze(self, mid_batch):
+        """One member is stopped past its session, another takes over and goes on; then it wakes up with records in hand."""
+        settings = {"batch.max.records": 20, "handler.timeout.ms": 1000}
+        other_port = free_port()
+        self.send(6000, do=lambda n: "emit:3" if n % 10 else "sleep:5")
+        frozen = self.start(settings, name="frozen")
+        self.await_consumed(0, frozen)
+        self.stop_when(frozen, mid_batch)
+        try:
+            other = self.start(settings, name="other", port=other_port)
+            self.await_done([self.records], other, seconds=90)
+        finally:
+            frozen.signal(signal.SIGCONT)
+        if not mid_batch:  # else the server has ended its session, and with it the batch
+            self.await_log(frozen, "lane is fenced")
+        wait_until(lambda: scrape(self.port).sum("deja_lanes_owned") == 1 and scrape(other_port).sum("deja_lanes_owned") == 1, 60,
+                   "the woken one back in the group: a lane each", frozen, other)
+        self.send(500)
+        _, _, repeats = self.finish(frozen, other)
+        print(f"A4: {repeats} events published twice under one id")
+
+    def stop_when(self, program, mid_batch):
+        def stopped():
+            program.signal(signal.SIGSTOP)
+            if bool(self.in_batch()) == mid_batch and self.consumed() < self.count:
+                return True
+            program.signal(signal.SIGCONT)
+            return False
+        wait_until(stopped, 60, "a moment in a batch" if mid_batch else "a moment between batches", program, every=0.003)
+
+    def test_A4_E1_a_zombie_stopped_past_its_session_commits_nothing_and_rejoins(self):
+        self.freeze(mid_batch=False)
+
+    def test_A4_a_zombie_with_an_open_transaction_does_not_hold_its_lane_for_ever(self):
+        self.freeze(mid_batch=True)
+
+
+class WhenAStaticMemberHasADouble(FaultTest):
+    def test_A5_one_of_the_two_is_fenced_and_says_so(self):
+        settings = {"kafka.consumer.group.instance.id": f"one-{self.tag}"}
+        self.send(500, do="sleep:1")
+        first = self.start(settings, name="first")
+        self.await_consumed(0, first)
+        port = free_port()
+        second = self.start(settings, name="second", port=port)
+        wait_until(lambda: not first.alive() or not second.alive(), 60, "one of them to end")
+        loser, winner = (first, second) if not first.alive() else (second, first)
+        self.assertEqual(loser.process.returncode, 78, loser.log_end())
+        last = loser.log_text().splitlines()[-1]
+        self.assertIn("instance", last.lower())
+        self.assertIn("FENCED", last.upper())
+        self.send(200)
+        self.finish(winner)
+
+
+if __name__ == "__main__":
+    main()
