@@ -1,5 +1,6 @@
 #include "postgres/lane_store.h"
 
+#include "failpoints/failpoint.h"
 #include "postgres/arrays.h"
 #include "postgres/sql.h"
 #include "postgres/transaction_control.h"
@@ -54,7 +55,10 @@ std::optional<LaneState> LaneStore::take_over(Connection& c, const LaneName& nam
     // B1: the lock first, what it protects in a further statement
     const auto found = c.exec_params(select_, {name.group, name.topic, text(name.partition), text(name.lane)});
     if (found.empty()) return std::nullopt;
-    return row_of(c.exec_params(take_, {std::string(found[0][0].c_str()), instance_})[0]);
+    DEJA_FAILPOINT(after_row_lock);
+    auto taken = row_of(c.exec_params(take_, {std::string(found[0][0].c_str()), instance_})[0]);
+    DEJA_FAILPOINT(after_row_taken);
+    return taken;
   }, short_wait);
 }
 
@@ -69,6 +73,7 @@ void LaneStore::create(Connection& c, const LaneName& name, std::int64_t start_o
 void LaneStore::create_all(Connection& c, const std::string& group, const std::string& topic, const std::vector<std::int64_t>& start_offsets) const {
   in_transaction(c, [&] {
     c.exec_params("select pg_advisory_xact_lock(hashtextextended($1, 0))", {"deja lanes " + group + " " + topic});
+    DEJA_FAILPOINT(after_creation_lock);
     if (!c.exec_params(any_, {group, topic}).empty()) return;  // in a further statement than the lock
     for (std::size_t p = 0; p < start_offsets.size(); ++p)
       c.exec_params(create_, {group, topic, text(static_cast<std::int64_t>(p)), "0", text(start_offsets[p])});
@@ -109,7 +114,11 @@ std::string LaneStore::close_sql(const LaneState& row, std::int64_t events) cons
 }
 
 bool LaneStore::mark(Connection& c, const LaneState& row, const LaneAdvance& advance) const {
-  return in_transaction(c, [&] { return !c.exec(sql(compare_and_set(c, row, advance, false) + " returning id")).empty(); });
+  return in_transaction(c, [&] {
+    const bool mine = !c.exec(sql(compare_and_set(c, row, advance, false) + " returning id")).empty();
+    DEJA_FAILPOINT(after_mark_written);
+    return mine;
+  });
 }
 
 void LaneStore::show_pause(Connection& c, const LaneState& row, const std::string& cause, const std::string& blocked_by) const {

@@ -1,5 +1,7 @@
 #include "runtime/intake.h"
 
+#include "failpoints/failpoint.h"
+
 #include <algorithm>
 
 namespace deja::runtime {
@@ -21,6 +23,7 @@ Intake::~Intake() {
 
 void Intake::start() {
   consumer_->subscribe(options_.topics);
+  DEJA_FAILPOINT(after_subscribe);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -37,6 +40,7 @@ void Intake::run() {
     for (;;) {
       serve_requests();
       dispatch(consumer_->poll(has_requests_ ? milliseconds(0) : poll_wait));
+      DEJA_FAILPOINT(after_poll);
       apply_back_pressure();
       finish_revocations();
       if (context_.clock.now() - last_offset_commit_ > offset_commit_every) commit_offsets(false);
@@ -47,6 +51,7 @@ void Intake::run() {
           consumer_->pause(partition);
           seat.lane->close(stop_by_);
         }
+        DEJA_FAILPOINT(after_drain_begun);
       }
       const bool all = std::all_of(seats_.begin(), seats_.end(), [](const auto& s) { return s.second.lane->closed(); });
       if (all || context_.clock.now() > stop_by_ + milliseconds(1000)) {
@@ -63,6 +68,7 @@ void Intake::run() {
     context_.stop(Stop(exit_code::defect, std::string("the polling thread failed: ") + e.what()));
     consumer_->close();
   }
+  DEJA_FAILPOINT(after_group_left);
   finished_ = true;
 }
 
@@ -72,6 +78,7 @@ void Intake::dispatch(kafka::Polled polled) {
     accept(std::move(*record));
     for (int i = 0; i < 500 && !has_requests_; ++i) {
       auto more = consumer_->poll(milliseconds(0));
+      DEJA_FAILPOINT(after_further_poll);
       if (auto* next = std::get_if<core::SourceRecord>(&more)) accept(std::move(*next));
       else return dispatch(std::move(more));
     }
@@ -80,6 +87,7 @@ void Intake::dispatch(kafka::Polled polled) {
       consumer_->pause(lost->partition);
       seat->paused = true;
       seat->lane->log_lost(lost->error);
+      DEJA_FAILPOINT(after_log_lost);
     }
   } else if (auto* error = std::get_if<kafka::PartitionError>(&polled)) {
     context_.log.warn("Kafka reports an error of a partition; it is tried again",
@@ -88,6 +96,7 @@ void Intake::dispatch(kafka::Polled polled) {
 }
 
 void Intake::accept(core::SourceRecord record) {
+  DEJA_FAILPOINT(after_record);
   context_.dependencies.up("kafka");
   auto* seat = seat_of(record.view.topic, record.view.partition);
   if (!seat) return;  // of a partition that was given up
@@ -99,6 +108,7 @@ void Intake::accept(core::SourceRecord record) {
   const auto pushed = lane->push(std::move(record));
   if (pushed == Lane::Pushed::dropped) return seat->metrics->stale();
   seat->expected = offset + 1;
+  DEJA_FAILPOINT(after_queued);
   if (pushed == Lane::Pushed::first_in_queue) lanes_.wake(lane);
 }
 
@@ -107,6 +117,7 @@ void Intake::accept(core::SourceRecord record) {
 bool Intake::in_log_order(Seat& seat, const kafka::Partition& partition, std::int64_t offset) {
   if (offset > seat.expected && seat.uncertain && !seat.sought_again) {
     seat.sought_again = consumer_->start(partition, seat.expected);
+    DEJA_FAILPOINT(after_second_seek);
     return false;
   }
   seat.uncertain = seat.sought_again = false;
@@ -141,10 +152,12 @@ void Intake::begin_at(const kafka::Partition& partition, std::uint64_t assignmen
     retries_.push_back({context_.clock.now() + retry_seek_after, [=, this] { begin_at(partition, assignment, offset); }});
     return;
   }
+  DEJA_FAILPOINT(after_seek);
   seat->expected = offset;
   seat->uncertain = true;
   seat->sought_again = seat->paused = false;
   seat->lane->accept();
+  DEJA_FAILPOINT(after_fetch_begun);
 }
 
 void Intake::lane_closed(const kafka::Partition&, std::uint64_t) { request([] {}); }  // wakes the loop, which looks itself
@@ -173,9 +186,11 @@ void Intake::apply_back_pressure() {
     const auto queued = seat.lane->queued(), bytes = seat.lane->queued_bytes();
     if (!seat.paused && (queued >= high_records || bytes >= high_bytes)) {
       consumer_->pause(partition);
+      DEJA_FAILPOINT(after_pause);
       seat.paused = true;
     } else if (seat.paused && queued <= low_records && bytes <= low_bytes && !seat.lane->stopped()) {
       consumer_->resume(partition);
+      DEJA_FAILPOINT(after_resume);
       seat.paused = false;
       seat.uncertain = true;
       seat.sought_again = false;
@@ -195,7 +210,9 @@ void Intake::commit_offsets(bool wait) {
     seat.offset_in_kafka = progress.next_offset;
     offsets.push_back({partition, progress.next_offset, "deja/" + progress.token});
   }
-  if (!offsets.empty()) consumer_->commit(offsets, wait);
+  if (offsets.empty()) return;
+  consumer_->commit(offsets, wait);
+  DEJA_FAILPOINT(after_offset_commit);
 }
 
 Intake::Seat* Intake::seat_of(std::string_view topic, std::int32_t partition) {

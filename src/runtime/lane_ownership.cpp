@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "failpoints/failpoint.h"
 #include "runtime/failures.h"
 #include "runtime/lane.h"
 #include "runtime/worker.h"
@@ -17,6 +18,7 @@ bool Lane::take_over(Worker& worker) {
     row = context_.stores.lanes.take_over(connection, name);
     if (!row) return false;
   }
+  DEJA_FAILPOINT(after_take_over);
   auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, row->published_seq, row->next_event_seq,
                                              [lane = weak_from_this(), this] {
                                                const auto alive = lane.lock();
@@ -43,6 +45,7 @@ bool Lane::take_over(Worker& worker) {
                                         {"owner_epoch", row->owner_epoch}, {"unpublished_events", row->next_event_seq - 1 - row->published_seq},
                                         {"clean", row->was_clean}});
   kafka_.start_fetching(partition_, assignment_, row->next_offset);
+  DEJA_FAILPOINT(after_fetch_request);
   return true;
 }
 
@@ -50,6 +53,7 @@ bool Lane::take_over(Worker& worker) {
 // so reading again from the row is right; events published meanwhile will come again under their ids.
 void Lane::notice_rewind(const postgres::LaneState& row) {
   const auto mark = kafka_.committed_mark(partition_);
+  DEJA_FAILPOINT(after_rewind_look);
   if (!mark || mark->offset <= row.next_offset) return;
   const bool ours = mark->metadata.starts_with("deja/");
   if (ours) context_.metrics.counter("deja_lane_rewinds_total", {partition_.topic}).add();
@@ -63,12 +67,17 @@ void Lane::notice_rewind(const postgres::LaneState& row) {
 bool Lane::create_rows(Worker& worker, const postgres::LaneName& name) {
   auto& connection = worker.connection();
   if (context_.stores.lanes.any_row_of_topic(connection, name)) {
+    DEJA_FAILPOINT(after_topic_rows);
     const auto marks = kafka_.watermarks(partition_);
+    DEJA_FAILPOINT(after_watermark_look);
     if (!marks) return false;
     context_.stores.lanes.create(connection, name, marks->low);
+    DEJA_FAILPOINT(after_row_created);
     return true;
   }
+  DEJA_FAILPOINT(after_topic_rows);
   const auto partitions = kafka_.partition_count(partition_.topic);
+  DEJA_FAILPOINT(after_partition_count);
   if (!partitions) return false;
   std::vector<std::int64_t> offsets;
   for (std::int32_t p = 0; p < std::max(*partitions, partition_.number + 1); ++p) {
@@ -76,15 +85,19 @@ bool Lane::create_rows(Worker& worker, const postgres::LaneName& name) {
     if (!offset) return false;
     offsets.push_back(*offset);
   }
+  DEJA_FAILPOINT(after_start_offsets);
   context_.stores.lanes.create_all(connection, name.group, name.topic, offsets);
+  DEJA_FAILPOINT(after_rows_created);
   return true;
 }
 
 std::optional<std::int64_t> Lane::start_offset(const kafka::Partition& partition) {
   const auto committed = kafka_.committed(partition);
+  DEJA_FAILPOINT(after_committed_look);
   if (!committed) return std::nullopt;
   if (*committed >= 0) return committed;  // a group that moves here loses nothing
   const auto marks = kafka_.watermarks(partition);
+  DEJA_FAILPOINT(after_watermark_look);
   if (!marks) return std::nullopt;
   return context_.start_from == "latest" ? marks->high : marks->low;
 }
@@ -92,6 +105,7 @@ std::optional<std::int64_t> Lane::start_offset(const kafka::Partition& partition
 // L2: a commit of unknown outcome, or a row that is not as it was left, is settled under the row's lock by batch_seq.
 void Lane::settle(Worker& worker) {
   const auto now = context_.stores.lanes.read_locked(worker.connection(), row_.id);
+  DEJA_FAILPOINT(after_settle_read);
   const auto resolved = [&](const char* resolution) {
     if (in_doubt_) context_.metrics.counter("deja_commits_in_doubt_total", {resolution}).add();
   };
@@ -113,6 +127,7 @@ void Lane::settle(Worker& worker) {
   in_doubt_.reset();
   in_doubt_records_.clear();
   mark_in_doubt_ = doubtful_ = false;
+  DEJA_FAILPOINT(after_settled);
   moving();
 }
 
@@ -125,6 +140,7 @@ void Lane::fence() {
   in_doubt_records_.clear();
   mark_in_doubt_ = doubtful_ = false;
   plan_.reset();
+  DEJA_FAILPOINT(after_fence);
   const std::lock_guard lock(mutex_);
   if (outbox_) outbox_->abandon();
   outbox_.reset();
@@ -136,6 +152,7 @@ void Lane::fence() {
 void Lane::report_loss() {
   if (std::exchange(reported_loss_, true)) return;
   const auto marks = kafka_.watermarks(partition_);
+  DEJA_FAILPOINT(after_loss_look);
   std::string cause = "the log does not have offset " + std::to_string(row_.next_offset) + " any more";
   if (marks) cause += ": it holds " + std::to_string(marks->low) + " to " + std::to_string(marks->high - 1);
   context_.log.error("records are lost in Kafka; the partition stops, nothing is skipped silently",
