@@ -1,5 +1,6 @@
 #include "postgres/lane_store.h"
 
+#include "failpoints/failpoint.h"
 #include "postgres/arrays.h"
 #include "postgres/sql.h"
 #include "postgres/transaction_control.h"
@@ -96,7 +97,10 @@ std::optional<LaneState> LaneStore::take_over(Connection& c, const LaneName& nam
     // B1: the lock first, what it protects in a further statement
     const auto found = c.exec_params(select_, {name.group, name.topic, text(name.partition), text(name.lane)});
     if (found.empty()) return std::nullopt;
-    return row_of(c.exec_params(take_, {std::string(found[0][0].c_str()), instance_})[0]);
+    DEJA_FAILPOINT(after_row_lock);
+    auto taken = row_of(c.exec_params(take_, {std::string(found[0][0].c_str()), instance_})[0]);
+    DEJA_FAILPOINT(after_row_taken);
+    return taken;
   }, short_wait);
 }
 
@@ -147,6 +151,7 @@ void LaneStore::create_all(Connection& c, const std::string& group, const std::s
                            const core::LaneMap& map) const {
   in_transaction(c, [&] {
     c.exec_params("select pg_advisory_xact_lock(hashtextextended($1, 0))", {"deja lanes " + group + " " + topic});
+    DEJA_FAILPOINT(after_creation_lock);
     if (!c.exec_params(any_, {group, topic}).empty()) return;  // in a further statement than the lock
     for (std::size_t p = 0; p < start_offsets.size(); ++p)
       c.exec_params(create_, {group, topic, text(static_cast<std::int64_t>(p)), text(start_offsets[p]), text(map.lanes), text(map.hash_version), map.ordering});
@@ -187,7 +192,11 @@ std::string LaneStore::close_sql(const LaneState& row, std::int64_t events) cons
 }
 
 bool LaneStore::mark(Connection& c, const LaneState& row, const LaneAdvance& advance) const {
-  return in_transaction(c, [&] { return !c.exec(sql(compare_and_set(c, row, advance, false) + " returning id")).empty(); });
+  return in_transaction(c, [&] {
+    const bool mine = !c.exec(sql(compare_and_set(c, row, advance, false) + " returning id")).empty();
+    DEJA_FAILPOINT(after_mark_written);
+    return mine;
+  });
 }
 
 std::vector<std::int32_t> LaneStore::advance_idle(Connection& c, const std::vector<IdleLane>& lanes) const {

@@ -1,6 +1,7 @@
 #include "postgres/outbox_store.h"
 
 #include "core/header_json.h"
+#include "failpoints/failpoint.h"
 #include "postgres/sql.h"
 #include "postgres/transaction_control.h"
 
@@ -61,8 +62,10 @@ bool OutboxStore::rotate(Connection& c, std::int64_t max_bytes) const {
   const auto sizes = c.exec("select pg_relation_size(" + c.quote(table(open)) + "::regclass), exists(select 1 from " + table(next) + ")");
   if (sizes[0][0].as<std::int64_t>() < max_bytes || sizes[0][1].as<bool>()) return false;
   return in_transaction(c, [&] {
-    return !c.exec(with_schema("update {schema}.outbox_state set open_segment = " + std::to_string(next) +
-                               ", opened_at = now() where open_segment = " + std::to_string(open) + " returning 1", schema_)).empty();
+    const bool opened = !c.exec(with_schema("update {schema}.outbox_state set open_segment = " + std::to_string(next) +
+                                            ", opened_at = now() where open_segment = " + std::to_string(open) + " returning 1", schema_)).empty();
+    DEJA_FAILPOINT(after_segment_opened);
+    return opened;
   });
 }
 
@@ -78,6 +81,7 @@ bool OutboxStore::truncate(Connection& c, int segment) const {
     const auto still = c.exec("select not " + unpublished + " and " + closed);
     const bool empty = still[0][0].as<bool>();
     if (empty) c.exec("truncate " + table(segment));
+    DEJA_FAILPOINT(after_segment_truncated);
     return empty;
   }, "set local lock_timeout = '100ms'; lock table " + table(segment) + " in access exclusive mode");
 }

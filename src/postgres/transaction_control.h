@@ -3,6 +3,7 @@
 #include <string>
 #include <type_traits>
 
+#include "failpoints/failpoint.h"
 #include "postgres/connection.h"
 
 namespace deja::postgres {
@@ -46,9 +47,11 @@ auto in_transaction(Connection& c, Work&& work, const std::string& first = {}) {
     if constexpr (std::is_void_v<decltype(work())>) {
       work();
       commit(c);
+      DEJA_FAILPOINT(after_short_commit);
     } else {
       auto result = work();
       static_cast<bool>(result) ? commit(c) : roll_back(c);
+      DEJA_FAILPOINT(after_short_commit);
       return result;
     }
   } catch (...) {

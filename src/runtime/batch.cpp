@@ -6,6 +6,7 @@
 #include <deja/errors.h>
 
 #include "core/clock.h"
+#include "failpoints/failpoint.h"
 #include "postgres/constraints.h"
 #include "postgres/errors.h"
 #include "postgres/transaction_control.h"
@@ -39,9 +40,13 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
   advance.published_seq = published_seq;
   advance.witness = witness_of(last, hash_);
   try {
-    if (pass_ == Pass::savepoints) deferred_constraints_ = postgres::deferred_constraints(connection_);
+    if (pass_ == Pass::savepoints) {
+      deferred_constraints_ = postgres::deferred_constraints(connection_);
+      DEJA_FAILPOINT(after_constraints_read);
+    }
     const auto started = stores_.lanes.begin(connection_, row_, advance);
     if (!started) throw Fenced();
+    DEJA_FAILPOINT(after_begin);
     start_ = *started;
     const auto before_claim = std::chrono::steady_clock::now();
     claim();
@@ -56,6 +61,7 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
     commit(result);
   } catch (const std::exception& e) {
     postgres::roll_back_quietly(connection_);
+    DEJA_FAILPOINT(after_rollback);
     translate_and_throw(e);
   }
 }
@@ -76,11 +82,13 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
   for (auto& slot : slots_)
     if (slot.letter) letters.push_back(*slot.letter);
   const auto ids = stores_.dead_letters.insert(connection_, row_, letters);
+  DEJA_FAILPOINT(after_dead_letters);
   result.first_event_seq = start_.next_event_seq;
   result.events = make_events(ids);
   const auto events = static_cast<std::int64_t>(result.events.size());
   connection_.exec(stores_.outbox.insert_sql(connection_, start_.open_segment, row_.id, result.first_event_seq, result.events) +
                    stores_.lanes.close_sql(row_, events));
+  DEJA_FAILPOINT(after_close);
   result.row = row_;
   result.row.batch_seq += 1;
   result.row.next_offset = advance.next_offset;
@@ -102,6 +110,7 @@ void Batch::commit(BatchResult& result) {
   const auto before = std::chrono::steady_clock::now();
   result.commit_sent = true;
   postgres::commit(connection_);
+  DEJA_FAILPOINT(after_commit_sent);
   result.commit_seconds = seconds_since(before);
 }
 

@@ -106,6 +106,7 @@ class Batch {
   std::vector<core::OutboundEvent> make_events(const std::vector<postgres::DeadLetterId>& ids);
   void close(BatchResult& result, const postgres::LaneAdvance& advance);
   void commit(BatchResult& result);
+  void set_savepoint();
   bool keep();
   void take_back();
   [[noreturn]] void translate_and_throw(const std::exception& e);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "failpoints/failpoint.h"
 #include "runtime/batch.h"
 #include "runtime/batch_slot.h"
 #include "runtime/failures.h"
@@ -20,6 +21,7 @@ void Batch::claim() {
   }
   if (claims.empty()) return;
   const auto fresh = stores_.keys.claim(connection_, claims, row_.id);
+  DEJA_FAILPOINT(after_claim);
   if (fresh.size() == claims.size()) {
     for (auto& [key, use] : keys_) use.state = KeyState::claimed;
     return;
@@ -29,6 +31,7 @@ void Batch::claim() {
     if (fresh.contains(key)) use.state = KeyState::claimed;
     else known.push_back(key);
   auto holders = stores_.keys.holders(connection_, known);
+  DEJA_FAILPOINT(after_holders_read);
   for (const auto& key : known) {
     const auto holder = holders.find(key);
     // The row that stood in the way is gone again: its transaction gave it up. Ask once more.
@@ -50,8 +53,12 @@ void Batch::release_claims() {
       moved.push_back({key, use.digest, use.holder.offset});
     }
   }
-  if (!released.empty()) stores_.keys.release(connection_, released);
-  if (!moved.empty()) stores_.keys.claim(connection_, moved, row_.id);
+  if (released.empty()) return;
+  stores_.keys.release(connection_, released);
+  DEJA_FAILPOINT(after_claim_release);
+  if (moved.empty()) return;
+  stores_.keys.claim(connection_, moved, row_.id);
+  DEJA_FAILPOINT(after_claim_move);
 }
 
 }  // namespace deja::runtime

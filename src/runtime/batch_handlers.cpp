@@ -2,6 +2,7 @@
 #include <chrono>
 
 #include "core/clock.h"
+#include "failpoints/failpoint.h"
 #include "postgres/transaction_control.h"
 #include "runtime/batch.h"
 #include "runtime/batch_errors.h"
@@ -48,9 +49,15 @@ void Batch::run_singly() {
 
 void Batch::call(Slot& slot) {
   if (forced_error_) return fail(slot, core::cause::exhausted, "commit", *forced_error_, "commit");
-  if (pass_ == Pass::savepoints) postgres::set_savepoint(connection_);
+  if (pass_ == Pass::savepoints) set_savepoint();
   const Record record(slot.prepared->source->view);
-  const auto thrown = guarded_call([&] { handler_.handle(record, collector_); }, slot, 1);
+  const auto thrown = guarded_call(
+      [&] {
+        DEJA_FAILPOINT(before_handler);
+        handler_.handle(record, collector_);
+        DEJA_FAILPOINT(after_handler);
+      },
+      slot, 1);
   if (!thrown && keep()) return succeed(slot);
   const auto& failure = thrown ? *thrown : *flush_failure_;
   take_back();
@@ -76,11 +83,17 @@ void Batch::run_in_batches() {
 
 void Batch::run_slice(std::vector<Slot*> slice) {
   if (forced_error_) return fail(*slice.front(), core::cause::exhausted, "commit", *forced_error_, "commit");
-  if (pass_ == Pass::savepoints) postgres::set_savepoint(connection_);
+  if (pass_ == Pass::savepoints) set_savepoint();
   std::vector<const PreparedRecord*> prepared;
   for (const auto* slot : slice) prepared.push_back(slot->prepared);
   const RecordArray records(prepared);
-  const auto thrown = guarded_call([&] { handler_.handle_batch(records.span(), collector_); }, *slice.front(), slice.size());
+  const auto thrown = guarded_call(
+      [&] {
+        DEJA_FAILPOINT(before_handler);
+        handler_.handle_batch(records.span(), collector_);
+        DEJA_FAILPOINT(after_handler);
+      },
+      *slice.front(), slice.size());
   if (!thrown && keep()) {
     const auto rejected = collector_.rejected();
     for (auto* slot : slice) {
@@ -132,6 +145,7 @@ void Batch::keep_session_alive() {
   const auto now = std::chrono::steady_clock::now();
   if (now - last_statement_ < settings_.handler_timeout / 2) return;
   postgres::touch(connection_);
+  DEJA_FAILPOINT(after_touch);
   last_statement_ = now;
 }
 
@@ -169,6 +183,7 @@ bool Batch::keep() {
   try {
     collector_.flush();
     postgres::keep_savepoint(connection_, deferred_constraints_);
+    DEJA_FAILPOINT(after_savepoint_kept);
     return true;
   } catch (const std::exception& e) {
     const auto failure = postgres::classify(e, !connection_.broken());
@@ -179,9 +194,16 @@ bool Batch::keep() {
   }
 }
 
+void Batch::set_savepoint() {
+  postgres::set_savepoint(connection_);
+  DEJA_FAILPOINT(after_savepoint);
+}
+
 void Batch::take_back() {
   collector_.undo();
-  if (pass_ == Pass::savepoints) postgres::roll_back_to_savepoint(connection_);
+  if (pass_ != Pass::savepoints) return;
+  postgres::roll_back_to_savepoint(connection_);
+  DEJA_FAILPOINT(after_savepoint_undone);
 }
 
 }  // namespace deja::runtime

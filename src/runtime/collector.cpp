@@ -1,5 +1,6 @@
 #include "runtime/collector.h"
 
+#include "failpoints/failpoint.h"
 #include "runtime/thrown.h"
 
 #include <algorithm>
@@ -68,7 +69,9 @@ void Collector::undo() {
 void Collector::flush() {
   const auto sql = queue_.sql(connection_, prepared_);
   queue_.clear();
-  if (!sql.empty()) connection_.exec(sql);
+  if (sql.empty()) return;
+  connection_.exec(sql);
+  DEJA_FAILPOINT(after_flush);
 }
 
 void Collector::insert(std::string_view table, std::span<const Column> row) { queue_.insert(table, row); }
@@ -99,7 +102,9 @@ pqxx::result Collector::query(std::string_view sql, std::span<const Value> argum
   sent_ = true;
   try {
     flush();
-    return connection_.exec_params(std::string(sql), texts);
+    auto result = connection_.exec_params(std::string(sql), texts);
+    DEJA_FAILPOINT(after_handler_query);
+    return result;
   } catch (const std::invalid_argument&) {  // a NUL in an argument: nothing was sent
     throw;
   } catch (const std::exception& e) {

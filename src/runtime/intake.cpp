@@ -1,5 +1,7 @@
 #include "runtime/intake.h"
 
+#include "failpoints/failpoint.h"
+
 #include <algorithm>
 
 namespace deja::runtime {
@@ -21,6 +23,7 @@ Intake::~Intake() {
 
 void Intake::start() {
   consumer_->subscribe(options_.topics);
+  DEJA_FAILPOINT(after_subscribe);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -37,6 +40,7 @@ void Intake::run() {
     for (;;) {
       serve_requests();
       dispatch(consumer_->poll(has_requests_ ? milliseconds(0) : poll_wait));
+      DEJA_FAILPOINT(after_poll);
       apply_back_pressure();
       finish_revocations();
       leave_or_join_again();
@@ -48,6 +52,7 @@ void Intake::run() {
           consumer_->pause(partition);
           seat.close(stop_by_, true);
         }
+        DEJA_FAILPOINT(after_drain_begun);
       }
       const bool all = std::all_of(seats_.begin(), seats_.end(), [](const auto& s) { return s.second.all_closed(); });
       if (all || context_.clock.now() > stop_by_ + milliseconds(1000)) {
@@ -64,6 +69,7 @@ void Intake::run() {
     context_.stop(Stop(exit_code::defect, std::string("the polling thread failed: ") + e.what()));
     consumer_->close();
   }
+  DEJA_FAILPOINT(after_group_left);
   finished_ = true;
 }
 
@@ -73,6 +79,7 @@ void Intake::dispatch(kafka::Polled polled) {
     accept(std::move(*record));
     for (int i = 0; i < 500 && !has_requests_; ++i) {
       auto more = consumer_->poll(milliseconds(0));
+      DEJA_FAILPOINT(after_further_poll);
       if (auto* next = std::get_if<core::SourceRecord>(&more)) accept(std::move(*next));
       else return dispatch(std::move(more));
     }
@@ -88,6 +95,7 @@ void Intake::dispatch(kafka::Polled polled) {
 }
 
 void Intake::accept(core::SourceRecord record) {
+  DEJA_FAILPOINT(after_record);
   context_.dependencies.up("kafka");
   auto* seat = seat_of(record.view.topic, record.view.partition);
   if (!seat) return;  // of a partition that was given up
@@ -105,6 +113,7 @@ void Intake::accept(core::SourceRecord record) {
     seat->metrics->redelivered();
   } else {
     const auto pushed = target.lane->push(std::move(record));
+    DEJA_FAILPOINT(after_queued);
     if (pushed == Lane::Pushed::dropped) return seat->metrics->stale();
     target.expected = offset + 1;
     if (pushed == Lane::Pushed::first_in_queue) lanes_.wake(target.lane);
@@ -118,6 +127,7 @@ void Intake::reach_end(const kafka::EndOfPartition& end) {
   if (!seat || seat->expected < 0 || seat->stopped()) return;
   if (const auto shorter = seat->check_end(end.offset); !shorter.empty()) return stop_partition(end.partition, *seat, shorter, false);
   if (end.offset <= seat->expected || !in_log_order(*seat, end.partition, end.offset)) return;
+  DEJA_FAILPOINT(after_end_of_partition);
   seat->expected = end.offset;
   seat->feed->consumed.store(end.offset);
 }
@@ -125,6 +135,7 @@ void Intake::reach_end(const kafka::EndOfPartition& end) {
 void Intake::stop_partition(const kafka::Partition& partition, Seat& seat, const std::string& error, bool certain) {
   consumer_->pause(partition);
   seat.stop(error, certain);
+  DEJA_FAILPOINT(after_log_lost);
 }
 
 // A gap is no loss where compaction or transaction markers made it, and the broker never skips on its own. But librdkafka may
@@ -132,6 +143,7 @@ void Intake::stop_partition(const kafka::Partition& partition, Seat& seat, const
 bool Intake::in_log_order(Seat& seat, const kafka::Partition& partition, std::int64_t offset) {
   if (offset > seat.expected && seat.uncertain && !seat.sought_again) {
     seat.sought_again = consumer_->start(partition, seat.expected);
+    DEJA_FAILPOINT(after_second_seek);
     return false;
   }
   seat.uncertain = seat.sought_again = false;
@@ -175,7 +187,9 @@ void Intake::fetch(const kafka::Partition& partition, std::uint64_t assignment) 
     retries_.push_back({context_.clock.now() + retry_seek_after, [=, this] { fetch(partition, assignment); }});
     return;
   }
+  DEJA_FAILPOINT(after_seek);
   seat->fetching_from(from);
+  DEJA_FAILPOINT(after_fetch_begun);
 }
 
 void Intake::lane_closed(const kafka::Partition&, std::uint64_t) { request([] {}); }  // wakes the loop, which looks itself
@@ -203,9 +217,11 @@ void Intake::apply_back_pressure() {
     if (seat.expected < 0 || seat.all_closed()) continue;
     if (!seat.paused && seat.full(high_records, high_bytes)) {
       consumer_->pause(partition);
+      DEJA_FAILPOINT(after_pause);
       seat.paused = true;
     } else if (seat.paused && seat.has_room(low_records, low_bytes)) {
       consumer_->resume(partition);
+      DEJA_FAILPOINT(after_resume);
       seat.paused = false;
       seat.uncertain = true;
       seat.sought_again = false;
@@ -225,7 +241,9 @@ void Intake::commit_offsets(bool wait) {
     seat.offset_in_kafka = progress->next_offset;
     offsets.push_back({partition, progress->next_offset, "deja/" + progress->token});
   }
-  if (!offsets.empty()) consumer_->commit(offsets, wait);
+  if (offsets.empty()) return;
+  consumer_->commit(offsets, wait);
+  DEJA_FAILPOINT(after_offset_commit);
 }
 
 Seat* Intake::seat_of(std::string_view topic, std::int32_t partition) {

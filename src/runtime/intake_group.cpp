@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "failpoints/failpoint.h"
 #include "runtime/intake.h"
 
 // What the group decides: partitions come and go. On the polling thread, inside poll().
@@ -25,6 +26,7 @@ void Intake::assigned(const kafka::Partitions& partitions) {
       if (stop_requested_) l.lane->close(context_.clock.now());
       else lanes_.wake(l.lane);
     }
+    DEJA_FAILPOINT(after_assign);
   }
 }
 
@@ -35,6 +37,7 @@ void Intake::revoked(const kafka::Partitions& partitions, bool lost) {
   for (const auto& partition : partitions)
     if (auto* seat = seat_of(partition.topic, partition.number)) seat->close(deadline, false);
   revocations_.push_back({partitions, deadline});
+  DEJA_FAILPOINT(after_revoke);
   if (lost) finish_revocations();
 }
 
@@ -51,6 +54,7 @@ void Intake::finish_revocations() {
     revocations_.erase(revocations_.begin() + static_cast<std::ptrdiff_t>(i));
     drop_seats(partitions);
     consumer_->give_up(partitions);
+    DEJA_FAILPOINT(after_give_up);
   }
 }
 

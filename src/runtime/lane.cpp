@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "failpoints/failpoint.h"
 #include "postgres/errors.h"
 #include "runtime/failures.h"
 #include "runtime/worker.h"
@@ -129,6 +130,7 @@ bool Lane::load_batch() {
 }
 
 Next Lane::run_batch(Worker& worker) {
+  DEJA_FAILPOINT(after_batch_load);
   const auto shape = plan_.next(current_.size(), current_.front().view.offset);
   const auto n = shape.records;
   auto& connection = worker.connection();
@@ -181,7 +183,9 @@ Next Lane::run_batch(Worker& worker) {
     }
     throw;
   }
+  DEJA_FAILPOINT(after_commit);
   committed(result, records);
+  DEJA_FAILPOINT(after_bookkeeping);
   return Next::now();
 }
 
@@ -211,6 +215,7 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
 void Lane::fill_outbox(Worker& worker) {
   for (auto range = outbox_->wanted(); range; range = outbox_->wanted()) {
     auto events = context_.stores.outbox.read(worker.connection(), row_.id, range->from, range->until, 1000);
+    DEJA_FAILPOINT(after_events_read);
     if (events.empty() || events.front().seq != range->from) {  // numbers have no gaps
       context_.log.error("committed events are missing in the outbox table; nothing after them is published",
                          {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"missing_seq", range->from}});
@@ -232,7 +237,9 @@ bool Lane::mark_published(Worker& worker, bool clean) {
   advance.clean = clean;
   auto& connection = worker.connection();
   mark_in_doubt_ = true;
+  DEJA_FAILPOINT(before_mark);
   if (!context_.stores.lanes.mark(connection, row_, advance)) throw Fenced();
+  DEJA_FAILPOINT(after_mark);
   mark_in_doubt_ = false;
   auto row = row_;
   row.batch_seq += 1;
@@ -244,6 +251,7 @@ bool Lane::mark_published(Worker& worker, bool clean) {
 }
 
 Next Lane::close_step(Worker& worker) {
+  DEJA_FAILPOINT(after_close_begun);
   const auto now = context_.clock.now();
   fill_outbox(worker);
   outbox_->pump();
@@ -269,6 +277,7 @@ void Lane::finish_closing() {
   current_.clear();
   if (closed_.exchange(true)) return;
   kafka_.lane_closed(partition_, assignment_);
+  DEJA_FAILPOINT(after_lane_closed);
 }
 
 Next Lane::wait(Worker& worker, std::string cause, std::string blocked_by, std::optional<milliseconds> at_least) {

@@ -1,5 +1,6 @@
 #include "runtime/lane_outbox.h"
 
+#include "failpoints/failpoint.h"
 #include "runtime/relay.h"
 
 namespace deja::runtime {
@@ -78,6 +79,7 @@ bool LaneOutbox::pump() {
         continue;
       }
       std::string error;
+      DEJA_FAILPOINT(before_publish);
       switch (producer.send(shared_from_this(), entry.seq, entry.event, error)) {
         case kafka::Producer::Sent::queue_full:
           return false;
@@ -85,6 +87,7 @@ bool LaneOutbox::pump() {
           refused(producer.generation(), entry, error);
           return true;  // the new producer starts from here
         case kafka::Producer::Sent::yes:
+          DEJA_FAILPOINT(after_handed);
           ++unsent_;
       }
     }
@@ -124,6 +127,7 @@ void LaneOutbox::delivered(std::int64_t seq, std::uint64_t producer_generation, 
     }
     all = entries_.empty();
   }
+  DEJA_FAILPOINT(after_acknowledge);
   if (released) pump();
   if (all) all_acknowledged_();
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "failpoints/failpoint.h"
 #include "postgres/errors.h"
 #include "runtime/failures.h"
 #include "runtime/lane.h"
@@ -27,6 +28,7 @@ bool Lane::take_over(Worker& worker) {
   if (!mark) return false;
   const auto row = take_row(worker);
   if (!row) return false;
+  DEJA_FAILPOINT(after_take_over);
   notice_foreign_offset(*row, mark);
   auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, row->published_seq, row->next_event_seq,
                                              [lane = weak_from_this(), this] {
@@ -113,12 +115,17 @@ void Lane::notice_foreign_offset(const postgres::LaneState& row, const std::opti
 bool Lane::create_rows(Worker& worker, const postgres::LaneName& name) {
   auto& connection = worker.connection();
   if (context_.stores.lanes.any_row_of_topic(connection, name)) {
+    DEJA_FAILPOINT(after_topic_rows);
     const auto marks = kafka_.watermarks(partition_);
+    DEJA_FAILPOINT(after_watermark_look);
     if (!marks) return false;
     context_.stores.lanes.create(connection, name, marks->low, map());
+    DEJA_FAILPOINT(after_row_created);
     return true;
   }
+  DEJA_FAILPOINT(after_topic_rows);
   const auto partitions = kafka_.partition_count(partition_.topic);
+  DEJA_FAILPOINT(after_partition_count);
   if (!partitions) return false;
   std::vector<std::int64_t> offsets;
   for (std::int32_t p = 0; p < std::max(*partitions, partition_.number + 1); ++p) {
@@ -126,15 +133,19 @@ bool Lane::create_rows(Worker& worker, const postgres::LaneName& name) {
     if (!offset) return false;
     offsets.push_back(*offset);
   }
+  DEJA_FAILPOINT(after_start_offsets);
   context_.stores.lanes.create_all(connection, name.group, name.topic, offsets, map());
+  DEJA_FAILPOINT(after_rows_created);
   return true;
 }
 
 std::optional<std::int64_t> Lane::start_offset(const kafka::Partition& partition) {
   const auto committed = kafka_.committed(partition);
+  DEJA_FAILPOINT(after_committed_look);
   if (!committed) return std::nullopt;
   if (*committed >= 0) return committed;  // a group that moves here loses nothing
   const auto marks = kafka_.watermarks(partition);
+  DEJA_FAILPOINT(after_watermark_look);
   if (!marks) return std::nullopt;
   return context_.start_from == "latest" ? marks->high : marks->low;
 }
@@ -142,6 +153,7 @@ std::optional<std::int64_t> Lane::start_offset(const kafka::Partition& partition
 // L2: a commit of unknown outcome, or a row that is not as it was left, is settled under the row's lock by batch_seq.
 void Lane::settle(Worker& worker) {
   const auto now = context_.stores.lanes.read_locked(worker.connection(), row_.id);
+  DEJA_FAILPOINT(after_settle_read);
   const auto resolved = [&](const char* resolution) {
     if (in_doubt_) context_.metrics.counter("deja_commits_in_doubt_total", {resolution}).add();
   };
@@ -163,6 +175,7 @@ void Lane::settle(Worker& worker) {
   in_doubt_.reset();
   in_doubt_records_.clear();
   mark_in_doubt_ = doubtful_ = false;
+  DEJA_FAILPOINT(after_settled);
   moving();
 }
 
@@ -175,6 +188,7 @@ void Lane::fence() {
   in_doubt_records_.clear();
   mark_in_doubt_ = doubtful_ = false;
   plan_.reset();
+  DEJA_FAILPOINT(after_fence);
   const std::lock_guard lock(mutex_);
   if (outbox_) outbox_->abandon();
   outbox_.reset();
@@ -194,6 +208,7 @@ Next Lane::look_at_loss(Worker& worker) {
   }
   if (loss.reported) return idle_step(worker);
   const auto marks = kafka_.watermarks(partition_);
+  DEJA_FAILPOINT(after_loss_look);
   if (!marks) return wait(worker, "Kafka does not answer what the log holds", "kafka");
   const auto wanted = row_.next_offset;
   if (!loss.certain && marks->low <= wanted && wanted <= marks->high) {

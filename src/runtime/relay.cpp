@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "failpoints/failpoint.h"
 #include "runtime/lane_outbox.h"
 
 namespace deja::runtime {
@@ -61,6 +62,7 @@ void Relay::run() {
       continue;
     }
     const int deliveries = producer_->poll(std::chrono::milliseconds(50));
+    DEJA_FAILPOINT(after_delivery_poll);
     if (deliveries > 0 && failures_ > 0 && nothing_refused()) {
       failures_ = 0;
       const std::lock_guard lock(mutex_);
@@ -91,6 +93,7 @@ void Relay::rebuild() {
       trouble_ = std::string("cannot make a producer: ") + e.what();
     }
   }
+  DEJA_FAILPOINT(after_producer_rebuilt);
   pump_all();
 }
 

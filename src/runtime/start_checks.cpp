@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/keys.h"
+#include "failpoints/failpoint.h"
 #include "postgres/errors.h"
 #include "postgres/inspection.h"
 #include "postgres/migrations.h"
@@ -50,6 +51,7 @@ void check_recipes(postgres::Connection& c, const EngineOptions& options, const 
     for (const auto& topic : handler.topics) {
       const auto declared = recipe_of(handler, options);
       const auto difference = core::difference(registry.agree_on_recipe(c, topic, declared), declared);
+      DEJA_FAILPOINT(after_recipe);
       if (!difference.empty())
         throw Stop(exit_code::configuration, "the recipe of idempotency keys changed for topic " + topic + " in group " + options.group + ": " + difference +
                                                  "; every known key would be forgotten. Change it back, or start under another group.id");
@@ -83,10 +85,13 @@ void check_database(const EngineOptions& options, const postgres::ConnectionOpti
     try {
       postgres::Connection c(connection);
       postgres::check_schema(c, options.schema);
+      DEJA_FAILPOINT(after_schema_check);
       if (const auto missing = postgres::missing_rights(c, options.schema); !missing.empty())
         throw Stop(exit_code::no_permission, "the role of postgres.url lacks rights: " + joined(missing) + "; an administrator grants them with schemas/roles/consumer.sql");
+      DEJA_FAILPOINT(after_rights_check);
       if (postgres::behind_transaction_pooler(c))
         throw Stop(exit_code::configuration, "postgres.url leads to a transaction pooler: deja needs sessions of its own, connect to Postgres itself or use session pooling");
+      DEJA_FAILPOINT(after_pooler_check);
       check_recipes(c, options, handlers, registry);
       return {};
     } catch (const Stop& stop) {
@@ -111,9 +116,11 @@ void check_topics(const EngineOptions& options, const std::vector<std::string>& 
                   const Pause& pause) {
   wait_for(options.startup_timeout, pause, log, "Kafka", [&]() -> std::string {
     if (!consumer.reachable(milliseconds(1000))) return "no broker answers (kafka.bootstrap.servers)";
+    DEJA_FAILPOINT(after_kafka_reached);
     std::vector<std::string> unknown;
     for (const auto& topic : topics) {
       const auto partitions = consumer.partition_count(topic, milliseconds(5000));
+      DEJA_FAILPOINT(after_topic_look);
       if (!partitions) return "no answer about topic " + topic;
       if (*partitions == 0) unknown.push_back(topic);
     }

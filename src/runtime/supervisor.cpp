@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "failpoints/failpoint.h"
 #include "postgres/errors.h"
 
 namespace deja::runtime {
@@ -44,6 +45,7 @@ postgres::Connection& Supervisor::connection() {
   if (!connection_ || connection_->broken()) {
     connection_.reset();
     connection_ = std::make_unique<postgres::Connection>(context_.connection);
+    DEJA_FAILPOINT(after_supervisor_connect);
     context_.dependencies.up("postgres");
   }
   return *connection_;
@@ -59,6 +61,7 @@ void Supervisor::run() {
       next_measure = context_.clock.now() + measure_every;
       if (intake_.consumer().reachable(milliseconds(3000))) context_.dependencies.up("kafka");
       else context_.dependencies.down("kafka", "no broker answers");
+      DEJA_FAILPOINT(after_kafka_look);
     }
     measure_lanes();
     try {
@@ -95,6 +98,7 @@ void Supervisor::look_at_rows() {
     }
   if (ids.empty()) return;
   for (const auto& seen : context_.stores.lanes.look(connection(), ids)) {
+    DEJA_FAILPOINT(after_row_look);
     const auto& [lane, row] = left.at(seen.id);
     if (seen.token == row.token && seen.batch_seq == row.batch_seq) continue;
     const auto now = lane->settled_row();
@@ -188,12 +192,14 @@ void Supervisor::measure_lanes() {
 void Supervisor::enter() {
   if (entered_) return;
   for (const auto& registration : registrations_) registry_.enter(connection(), registration);
+  DEJA_FAILPOINT(after_registry_entry);
   entered_ = true;
 }
 
 void Supervisor::leave() {
   try {
     if (entered_ && connection_ && !connection_->broken()) registry_.leave(*connection_, instance_);
+    DEJA_FAILPOINT(after_registry_exit);
   } catch (const std::exception&) {  // the row grows old instead
   }
 }
@@ -207,6 +213,7 @@ void Supervisor::show_pauses() {
     auto& shown = pauses_in_rows_[row->id];
     if (shown == s.paused_cause) continue;
     context_.stores.lanes.show_pause(connection(), *row, s.paused_cause, s.blocked_by);
+    DEJA_FAILPOINT(after_pause_shown);
     shown = s.paused_cause;
   }
 }
@@ -214,6 +221,7 @@ void Supervisor::show_pauses() {
 void Supervisor::measure_database() {
   auto& c = connection();
   registry_.seen(c, instance_);
+  DEJA_FAILPOINT(after_registry_seen);
   std::vector<std::int32_t> ids;
   std::map<std::string, double> oldest_event;
   for (const auto& lane : intake_.lanes())
@@ -221,13 +229,16 @@ void Supervisor::measure_database() {
       ids.push_back(row->id);
       const auto s = lane->status();
       const double age = lane->unpublished() > 0 ? context_.stores.outbox.oldest_age_seconds(c, row->id, row->published_seq) : 0.0;
+      DEJA_FAILPOINT(after_event_age);
       oldest_event[s.topic] = std::max(oldest_event[s.topic], age);
     } else if (const auto id = lane->id(); id != 0) {
       ids.push_back(id);
     }
   std::map<std::pair<std::string, std::string>, postgres::DeadLetterStore::Count> dead;
   for (auto& count : context_.stores.dead_letters.count(c, ids)) dead[{count.topic, count.handler}] = count;
+  DEJA_FAILPOINT(after_letter_count);
   const auto keys = registry_.keys(c);
+  DEJA_FAILPOINT(after_key_count);
   for (const auto& [topic, handler] : topics_and_handlers_) {
     const auto& d = dead[{topic, handler}];
     context_.metrics.gauge("deja_dead_letters", {topic, handler}).set(static_cast<double>(d.open));
@@ -241,7 +252,9 @@ void Supervisor::measure_database() {
 void Supervisor::tidy_outbox() {
   auto& c = connection();
   context_.stores.outbox.rotate(c, segment_bytes);
+  DEJA_FAILPOINT(after_rotation);
   for (int segment = 0; segment < postgres::OutboxStore::segments; ++segment) context_.stores.outbox.truncate(c, segment);
+  DEJA_FAILPOINT(after_truncation);
 }
 
 }  // namespace deja::runtime

@@ -1,5 +1,7 @@
 #include "runtime/worker.h"
 
+#include "failpoints/failpoint.h"
+
 #include <random>
 
 namespace deja::runtime {
@@ -10,6 +12,7 @@ postgres::Connection& Worker::connection() {
   if (connection_ && connection_->broken()) drop_connection();
   if (!connection_) {
     connection_ = std::make_unique<postgres::Connection>(context_.connection);
+    DEJA_FAILPOINT(after_connect);
     prepared_ = std::make_unique<postgres::PreparedStatements>();
     context_.dependencies.up("postgres");
   }

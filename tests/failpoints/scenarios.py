@@ -1,0 +1,128 @@
+"""What has to go on for a step to be reached. Every step is tried in the first scenario that reaches it."""
+
+import time
+
+from programs import wait_until
+from world import Broken, PATIENCE
+
+
+class Scenario:
+    """A group that has run before gets one more set of records, works it off and is asked to end."""
+    name, fresh, extra, quiet_seconds, instance = "plain", False, [], 0.0, "one"
+    more = {}
+
+    def before(self, world):
+        pass
+
+    def begin(self, world, arms):
+        """Returns the process with the arms."""
+        self.before(world)
+        world.produce()
+        return world.start(self.extra + list(arms), self.instance)
+
+    def ready(self, world, program):
+        """A condition for asking the process to end, beside that everything is read."""
+        begun = time.monotonic()
+        return lambda: (program.arms and program.fired()) or time.monotonic() > begun + self.quiet_seconds
+
+
+class Fresh(Scenario):
+    name, fresh = "first start", True
+
+
+class Quiet(Scenario):
+    """It has nothing to do for a while: what happens once a second, and every five."""
+    name, quiet_seconds = "quiet", 7.0
+
+
+class Moved(Scenario):
+    """The process before died between a commit and its events."""
+    name = "events left behind"
+
+    def before(self, world):
+        world.produce()
+        program = world.start(["after-commit=kill@1"])
+        if world.watch(program) != "killed":
+            raise Broken(f"{program.name} was not killed\n{program.log_end()}")
+
+
+class Doubt(Scenario):
+    """The reply to a COMMIT is lost."""
+    name, extra = "a commit in doubt", ["after-commit-sent=throw@2"]
+
+
+class Added(Scenario):
+    """The group has a row for one partition of the topic: the other was added later."""
+    name, fresh = "an added partition", True
+
+    def before(self, world):
+        world.database.run(f"insert into deja.lanes (group_id, topic, partition, lane, next_offset) values ('{world.group}', '{world.topic}', 0, 0, 0)")
+
+
+class Fenced(Scenario):
+    """Somebody else took the lanes' rows meanwhile, and does nothing with them."""
+    name = "fenced"
+
+    def ready(self, world, program):
+        state = {"taken": False}
+
+        def condition():
+            if not state["taken"]:
+                world.database.run(f"update deja.lanes set owner_token = gen_random_uuid(), owner_epoch = owner_epoch + 1 where group_id = '{world.group}'")
+                world.produce()
+                state["taken"] = True
+                return False
+            return True
+        return condition
+
+
+class Paused(Scenario):
+    """A handler waits for a dependency: the cause is shown in the lane row."""
+    name = "paused"
+
+    def begin(self, world, arms):
+        world.database.run("insert into probe_switches values ('down', true) on conflict (name) do update set value = true")
+        try:
+            world.produce_doing("ok", "unavailable", "ok")
+            program = super().begin(world, arms)
+            wait_until(lambda: program.report.hits()["after-pause-shown"] or not program.alive() or program.stopped(), PATIENCE, "the shown pause")
+        finally:
+            world.database.run("update probe_switches set value = false")
+        return program
+
+
+class Rotated(Scenario):
+    """The open segment of the outbox is full, and everything in it is published."""
+    name, quiet_seconds = "rotation", 7.0
+
+    def before(self, world):
+        world.database.run(
+            "do $$ declare s int; begin select open_segment into s from deja.outbox_state; "
+            "execute format('insert into deja.outbox_%s (lane, seq, event_id, topic, key, value, headers) select 0, n, gen_random_uuid(), ''none'', null, "
+            "repeat(''x'', 1900)::bytea, ''[]'' from generate_series(1, 35000) n', s); end $$")
+
+
+class Touched(Scenario):
+    """Handlers that together take longer than the session may be idle."""
+    name, more = "slow handlers", {"handler.timeout.ms": 1500}
+
+    def before(self, world):
+        world.produce_doing("sleep:800", "sleep:800", "ok")
+
+
+class Rebalanced(Scenario):
+    """A second member joins."""
+    name, instance = "rebalance", None
+
+    def ready(self, world, program):
+        def condition():
+            if not world.second:
+                world.second = world.start([], None)
+                world.produce()
+                return False
+            return program.report.hits()["after-give-up"] > 0
+        return condition
+
+
+SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused()]
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
