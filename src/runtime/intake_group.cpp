@@ -67,10 +67,12 @@ void Intake::leave_or_join_again() {
     left_ = true;
     context_.log.warn("leaving the group until Postgres is back: another process may reach it", {{"away_seconds", away.count() / 1000}});
     consumer_->unsubscribe();
+    DEJA_FAILPOINT(after_leave);
   } else if (left_ && away.count() == 0) {
     left_ = false;
     context_.log.info("Postgres is back: joining the group again", {});
     consumer_->subscribe(options_.topics);
+    DEJA_FAILPOINT(after_join_again);
   }
 }
 

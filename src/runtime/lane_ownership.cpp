@@ -25,6 +25,7 @@ core::LaneMap Lane::map() const {
 
 bool Lane::take_over(Worker& worker) {
   const auto mark = kafka_.committed_mark(partition_);
+  DEJA_FAILPOINT(after_rewind_look);
   if (!mark) return false;
   const auto row = take_row(worker);
   if (!row) return false;
@@ -64,9 +65,13 @@ bool Lane::take_over(Worker& worker) {
 std::optional<postgres::LaneState> Lane::take_row(Worker& worker) {
   auto& connection = worker.connection();
   const auto take = [&]() -> std::optional<postgres::LaneState> {
-    if (auto row = context_.stores.lanes.take_over(connection, name(), map())) return row;
+    auto row = context_.stores.lanes.take_over(connection, name(), map());
+    DEJA_FAILPOINT(after_row_look_up);
+    if (row) return row;
     if (!create_rows(worker, name())) return std::nullopt;
-    return context_.stores.lanes.take_over(connection, name(), map());
+    row = context_.stores.lanes.take_over(connection, name(), map());
+    DEJA_FAILPOINT(after_row_look_up);
+    return row;
   };
   try {
     auto row = take();
@@ -79,7 +84,9 @@ std::optional<postgres::LaneState> Lane::take_row(Worker& worker) {
     const auto now = context_.clock.now();
     if (!waits_for_row_) waits_for_row_ = now;
     if (now - *waits_for_row_ < idle_holder_after) throw;
-    if (const int pid = context_.stores.lanes.end_idle_holder(connection, name(), idle_holder_after))
+    const int pid = context_.stores.lanes.end_idle_holder(connection, name(), idle_holder_after);
+    DEJA_FAILPOINT(after_idle_holder_ended);
+    if (pid != 0)
       context_.log.warn("ended the session of the lane's owner before, which stood idle in its transaction; what it had not committed is rolled back",
                         {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"lane", std::int64_t{number_}}, {"backend_pid", std::int64_t{pid}}});
     throw;
@@ -90,6 +97,7 @@ std::optional<postgres::LaneState> Lane::take_row(Worker& worker) {
 void Lane::fetch() {
   const bool look = look_for_witness_ && row_.witness && row_.witness->offset < row_.next_offset;
   kafka_.start_fetching(partition_, assignment_, {number_, row_.next_offset, look ? row_.witness : std::nullopt});
+  DEJA_FAILPOINT(after_fetch_request);
 }
 
 // L9: Kafka's committed offset is ahead of the row. With our mark, the database went back: effects and progress went back together,

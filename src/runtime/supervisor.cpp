@@ -131,6 +131,7 @@ void Supervisor::advance_idle_lanes() {
   std::optional<std::vector<std::int32_t>> moved;
   try {
     moved = context_.stores.lanes.advance_idle(connection(), idle);
+    DEJA_FAILPOINT(after_idle_advance);
   } catch (...) {
     for (auto& [lane, move] : held) lane->end_advance(move, std::nullopt);
     throw;
