@@ -47,11 +47,11 @@ class Engine::Impl {
       : options_(std::move(options)), handlers_(std::move(handlers)), log_(log), metrics_(metrics), dependencies_(log, metrics),
         registry_(options_.schema, options_.group),
         context_{log, metrics, clock_,
-                 {options_.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
+                 {options_.keys.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
                   options_.handler_timeout, max_event_bytes(options_.producer)},
                  {{options_.schema, options_.instance}, postgres::KeyStore(options_.schema), postgres::OutboxStore(options_.schema),
                   postgres::DeadLetterStore(options_.schema, options_.group, options_.build)},
-                 dependencies_, connection_options(options_), options_.secret, options_.tenant_header, options_.start_from,
+                 dependencies_, connection_options(options_), options_.schema, options_.keys, options_.start_from,
                  options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}
 
@@ -59,6 +59,7 @@ class Engine::Impl {
 
   void start(const Pause& pause) {
     check_handlers(handlers_);
+    check_previous_handlers(handlers_, options_.keys);
     // early: the idempotent producer takes a moment to get its id from a broker
     relay_ = std::make_unique<Relay>(options_.producer, options_.client_id, context_.backoff, log_);
     check_database(options_, context_.connection, handlers_, registry_, log_, pause);
@@ -79,7 +80,7 @@ class Engine::Impl {
     check_topics(options_, topics, intake_->consumer(), log_, pause);
     dependencies_.up("kafka");
     std::vector<postgres::Registration> registrations;
-    for (const auto& h : handlers_) registrations.push_back({h.name, options_.instance, h.strategy, options_.build, h.topics});
+    for (const auto& h : handlers_) registrations.push_back({key_sources(h, options_.keys).now.recipe(), options_.instance, options_.build, h.topics});
     supervisor_ = std::make_unique<Supervisor>(context_, *intake_, registry_, options_.instance, topics_and_handlers, registrations);
     show_zeros(topics);
     relay_->start();

@@ -12,6 +12,7 @@
 #include "core/keys.h"
 #include "core/source_record.h"
 #include "core/uuid.h"
+#include "runtime/key_source.h"
 
 namespace deja::runtime {
 
@@ -19,22 +20,32 @@ namespace deja::runtime {
 struct PreparedRecord {
   const core::SourceRecord* source = nullptr;
   std::optional<core::Uuid> key;  // nothing: key-free, or failed
+  std::optional<core::Uuid> previous_key;  // while keys.previous is set: of the recipe before, where that is another one
   std::string raw_key;
   std::int64_t digest = 0;
   std::string failed_cause;  // empty: fine
   std::string error;
+
+  template <class Visit>
+  void each_key(Visit&& visit) const {
+    if (key) visit(*key);
+    if (previous_key) visit(*previous_key);
+  }
 };
 
 /// Computes keys for the records of one handler. Not for two threads at once.
 class Preparer {
  public:
-  Preparer(const detail::HandlerSpec& spec, const std::string& scope, const std::string& secret, std::string tenant_header);
+  Preparer(const detail::HandlerSpec& spec, const KeySettings& settings);
   PreparedRecord prepare(const core::SourceRecord& source);
 
  private:
+  void add_previous_key(PreparedRecord& prepared, const Record& record);
+
   const detail::HandlerSpec& spec_;
-  std::string tenant_header_;
+  const KeySources sources_;
   core::KeyMaker keys_;
+  std::optional<core::KeyMaker> previous_keys_;
   core::FramedHash digests_;
 };
 
