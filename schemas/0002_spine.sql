@@ -11,6 +11,23 @@ alter table {schema}.lanes
   add column reread_until    bigint not null default 0;
 update {schema}.lanes set witness_offset = next_offset - 1 where witness_timestamp is not null;
 
+-- While a recipe changes (keys.previous): the one before it, and when keys were last made by that one alone.
+alter table {schema}.recipes
+  add column previous_handler    text,
+  add column previous_scope      text,
+  add column previous_strategy   text,
+  add column previous_tenancy    text,
+  add column previous_secret_id  text,
+  add column previous_used_at    timestamptz;
+-- With handler and strategy, the recipe that the instance makes keys by.
+alter table {schema}.handlers
+  add column scope      text,
+  add column tenancy    text,
+  add column secret_id  text;
+
+-- Up to which event an operator accepted (--abandon) that nobody works the lane; the events stay.
+alter table {schema}.lanes add column abandoned_seq bigint not null default 0;
+
 -- A record has one dead letter, in whichever lane it is read again.
 create unique index dead_letters_by_record on {schema}.dead_letters (group_id, topic, partition, incarnation, "offset");
 

@@ -24,6 +24,8 @@
 // and, optionally,
 //   static constexpr auto fingerprint = deja::by_key(fn);   what two records under one key must agree on (default: the value)
 //   static constexpr auto ordering = deja::by_key(fn);      what must keep its order (default: the record key)
+//   static constexpr auto previous_idempotency = deja::by_header("X-Id");      while the strategy changes: the one before; a record
+//                                                                              is fresh only if it is so by both
 //
 // A batch handler's span may be any slice down to one record; after a throw it runs again in halves until the failing record
 // stands alone. Handlers run again after a rollback: keep no state in the object that a rollback would have to undo.
@@ -46,6 +48,9 @@ struct HandlerSpec {
   bool batch = false;
   std::vector<std::string> topics;
   std::function<std::optional<std::string>(const Record&)> key;
+  std::string previous_strategy;  // empty: there is no previous_idempotency
+  bool previous_key_free = false;
+  std::function<std::optional<std::string>(const Record&)> previous_key;
   std::function<std::optional<std::string>(const Record&)> fingerprint;  // empty: the value
   std::function<std::optional<std::string>(const Record&)> ordering;     // empty: the record key
   std::function<std::unique_ptr<HandlerInstance>()> make;                // one per lane worker
@@ -82,6 +87,11 @@ concept StrategyIsValid = requires {
   typename std::bool_constant<known_at_compile_time(H::idempotency)>;
 };
 template <class H>
+concept PreviousStrategyIsValid = !requires { &H::previous_idempotency; } || requires {
+  requires points_at_strategy<decltype(&H::previous_idempotency)>;
+  typename std::bool_constant<known_at_compile_time(H::previous_idempotency)>;
+};
+template <class H>
 concept FingerprintIsValid = !requires { &H::fingerprint; } || requires {
   requires points_at_keyed_strategy<decltype(&H::fingerprint)>;
   typename std::bool_constant<known_at_compile_time(H::fingerprint)>;
@@ -98,6 +108,7 @@ constexpr bool is_handler() {
   constexpr bool named = NamesItself<H>;
   constexpr bool has_strategy = DeclaresStrategy<H>;
   constexpr bool strategy_valid = StrategyIsValid<H>;
+  constexpr bool previous_valid = PreviousStrategyIsValid<H>;
   constexpr bool functions_valid = FingerprintIsValid<H> && OrderingIsValid<H>;
   constexpr bool one = HandlesRecord<H>;
   constexpr bool many = HandlesBatch<H>;
@@ -107,6 +118,8 @@ constexpr bool is_handler() {
     static_assert(has_strategy, "deja: the handler needs an idempotency strategy: static constexpr auto idempotency = deja::by_header(\"Idempotency-Key\");");
   } else if constexpr (!strategy_valid) {
     static_assert(strategy_valid, "deja: idempotency must be static constexpr and one of by_header, by_key, by_payload, first_of, by_offset");
+  } else if constexpr (!previous_valid) {
+    static_assert(previous_valid, "deja: previous_idempotency must be static constexpr and one of by_header, by_key, by_payload, first_of, by_offset");
   } else if constexpr (!functions_valid) {
     static_assert(functions_valid, "deja: fingerprint and ordering must be static constexpr deja::by_key(fn)");
   } else if constexpr (one && many) {
@@ -114,7 +127,7 @@ constexpr bool is_handler() {
   } else if constexpr (!one && !many) {
     static_assert(one || many, "deja: the handler needs void handle(const deja::Record&, deja::Transaction&) or void handle(std::span<const deja::Record>, deja::BatchTransaction&)");
   }
-  return named && strategy_valid && functions_valid && one != many;
+  return named && strategy_valid && previous_valid && functions_valid && one != many;
 }
 
 template <class H>
@@ -147,6 +160,11 @@ HandlerSpec describe_handler(std::vector<std::string> topics) {
   spec.batch = HandlesBatch<H>;
   spec.topics = std::move(topics);
   spec.key = [](const Record& record) { return H::idempotency.extract(record); };
+  if constexpr (requires { H::previous_idempotency; }) {
+    spec.previous_strategy = H::previous_idempotency.describe();
+    spec.previous_key_free = std::remove_cvref_t<decltype(H::previous_idempotency)>::key_free;
+    spec.previous_key = [](const Record& record) { return H::previous_idempotency.extract(record); };
+  }
   if constexpr (requires { H::fingerprint; })
     spec.fingerprint = [](const Record& record) { return H::fingerprint.extract(record); };
   if constexpr (requires { H::ordering; })

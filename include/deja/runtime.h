@@ -19,6 +19,7 @@ struct Options {
   std::string name;                       ///< default of group.id and client.id
   std::optional<std::string> file = {};   ///< else $DEJA_CONFIG, else ./deja.toml when it is there
   std::vector<std::string> set = {};      ///< "key=value", stronger than the file
+  bool abandon = false;                   ///< start although lanes that no program works any more hold unpublished events
 };
 
 /// The consumer inside a program that has a main of its own. Programs without one use Application.

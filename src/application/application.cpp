@@ -40,6 +40,7 @@ Application::Application(std::string name, int argc, char** argv) : impl_(std::m
   cli.add_option("--config", options.file, "configuration file (TOML); default: $DEJA_CONFIG, then ./deja.toml")->type_name("FILE");
   cli.add_option("--set", options.set, "a setting, stronger than the file; may be repeated")->type_name("KEY=VALUE")->allow_extra_args(false)->take_all();
   cli.add_flag("--init", impl_->init, "create the program's own tables, then end");
+  cli.add_flag("--abandon", options.abandon, "start although lanes that no program works any more hold unpublished events; they stay in the database");
   cli.add_flag("--audit", impl_->audit, "re-read the log and prove one disposition for every record (not in this version)");
   cli.add_flag("--version", show_version, "print the version of deja, then end");
   try {

@@ -42,7 +42,10 @@ runtime::EngineOptions Runtime::Impl::engine_options() const {
   runtime::EngineOptions o;
   o.group = c.require("group.id");
   o.client_id = client_id(c, options_.name);
-  o.scope = c.dedup_scope();
+  o.keys = {c.dedup_scope(), c.text("key.secret"), c.text("tenant.header"),
+            {c.text("keys.previous.scope"), c.text("keys.previous.secret"), c.text("keys.previous.tenant.header"), c.list("keys.previous.handler")}};
+  o.dedup_window = c.duration("dedup.window.ms");
+  o.abandon = options_.abandon;
   o.instance = instance_;
   o.build = executable_build();
   o.schema = c.text("postgres.schema");
@@ -51,8 +54,6 @@ runtime::EngineOptions Runtime::Impl::engine_options() const {
   o.consumer = c.kafka(config::Role::consumer);
   o.producer = c.kafka(config::Role::producer);
   o.start_from = c.text("start.from");
-  o.secret = c.text("key.secret");
-  o.tenant_header = c.text("tenant.header");
   o.dlq_topic = c.text("dlq.topic");
   o.dlq_headers_allow = c.list("dlq.headers.allow");
   o.quarantine_conflicts = c.text("dedup.conflict") == "quarantine";

@@ -57,6 +57,7 @@ void add_doctor(CLI::App& app, Context& context);
 void add_config(CLI::App& app, Context& context);
 void add_handlers(CLI::App& app, Context& context);
 void add_lanes(CLI::App& app, Context& context);
+void add_key(CLI::App& app, Context& context);
 void add_outbox(CLI::App& app, Context& context);
 void add_dlq(CLI::App& app, Context& context);
 void add_send(CLI::App& app, Context& context);

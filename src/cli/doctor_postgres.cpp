@@ -1,5 +1,7 @@
 #include "cli/context.h"
 #include "cli/doctor.h"
+#include "postgres/abandoned_lanes.h"
+#include "postgres/explain.h"
 #include "postgres/inspection.h"
 #include "postgres/migrations.h"
 
@@ -106,6 +108,19 @@ void check_grants(postgres::Connection& connection, const std::string& schema, F
   }
 }
 
+// L11
+void check_abandoned_lanes(postgres::Connection& connection, const std::string& schema, const std::string& group, Findings& findings) {
+  std::vector<postgres::AbandonedLane> nobodys, stopped;
+  for (auto& lane : postgres::explained(connection, [&] { return postgres::AbandonedLanes(schema, group).find(connection, {}, {}); }))
+    (lane.other_program && !lane.group_runs ? stopped : nobodys).push_back(std::move(lane));
+  if (!nobodys.empty())
+    findings.fail("abandoned_lanes", "no program that runs handles these lanes, and they hold events that are not published: " + postgres::in_words(nobodys),
+                  "let a program of the group handle the topic again until they are published, or start it once with --abandon to leave them in the database");
+  if (!stopped.empty())
+    findings.warn("abandoned_lanes", "no program of the group runs, and events wait to be published: " + postgres::in_words(stopped), "start the program that handles the topic");
+  if (nobodys.empty() && stopped.empty()) findings.ok("abandoned_lanes", "no lane without a program holds events");
+}
+
 }  // namespace
 
 DatabaseFacts check_postgres(const config::Config& config, const std::string& group, Findings& findings) {
@@ -124,6 +139,7 @@ DatabaseFacts check_postgres(const config::Config& config, const std::string& gr
     facts.handlers = admin.handlers();
     facts.lanes = admin.lanes();
     facts.event_topics = postgres::waiting_event_topics(*connection, schema, group);
+    check_abandoned_lanes(*connection, schema, group, findings);
     facts.known = true;
   } catch (const Stop& stop) {
     findings.fail("postgres.questions", stop.what(), "mend what is named and run doctor again");

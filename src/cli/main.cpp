@@ -41,6 +41,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_config(app, context);
   add_handlers(app, context);
   add_lanes(app, context);
+  add_key(app, context);
   add_outbox(app, context);
   add_dlq(app, context);
   add_send(app, context);

@@ -7,15 +7,13 @@ std::string secret_id(std::string_view secret) {
   return to_text(FramedHash(secret).part("deja secret id").finish_uuid()).substr(0, 18);
 }
 
-std::string difference(const KeyRecipe& stored, const KeyRecipe& declared) {
-  const auto differs = [](const char* what, const std::string& a, const std::string& b) {
-    return a == b ? std::string() : std::string(what) + " was \"" + a + "\" and is now \"" + b + "\"";
+std::string difference(const KeyRecipe& one, const KeyRecipe& other, std::string_view of_one, std::string_view of_other) {
+  const auto differs = [&](const char* what, const std::string& a, const std::string& b) {
+    return a == b ? std::string() : std::string(what) + " " + std::string(of_one) + " \"" + a + "\" and " + std::string(of_other) + " \"" + b + "\"";
   };
-  for (const auto& sentence : {differs("handler name", stored.handler, declared.handler),
-                               differs("dedup.scope", stored.scope, declared.scope),
-                               differs("idempotency strategy", stored.strategy, declared.strategy),
-                               differs("tenant.header", stored.tenancy, declared.tenancy),
-                               differs("key.secret (its id)", stored.secret_id, declared.secret_id)})
+  for (const auto& sentence : {differs("handler name", one.handler, other.handler), differs("dedup.scope", one.scope, other.scope),
+                               differs("idempotency strategy", one.strategy, other.strategy), differs("tenant.header", one.tenancy, other.tenancy),
+                               differs("key.secret (its id)", one.secret_id, other.secret_id)})
     if (!sentence.empty()) return sentence;
   return {};
 }

@@ -25,8 +25,8 @@ struct KeyRecipe {
 /// "none", or 16 hex digits that tell two secrets apart and nothing about either.
 std::string secret_id(std::string_view secret);
 
-/// The first difference in words, both sides named; empty when there is none.
-std::string difference(const KeyRecipe& stored, const KeyRecipe& declared);
+/// The first difference in words, both sides named: `dedup.scope was "a" and is now "b"`. Empty when there is none.
+std::string difference(const KeyRecipe& one, const KeyRecipe& other, std::string_view of_one = "was", std::string_view of_other = "is now");
 
 /// key = first 16 bytes of SHA-256 (HMAC with a secret) over the length-prefixed (scope, handler, tenant, raw key).
 /// Not for two threads at once.

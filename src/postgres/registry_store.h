@@ -1,11 +1,13 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "core/keys.h"
+#include "core/key_change.h"
 #include "postgres/connection.h"
 
 // Who handles what: recipes of keys (K1) and the programs that registered.
@@ -13,7 +15,8 @@
 namespace deja::postgres {
 
 struct Registration {
-  std::string handler, instance, strategy, build;
+  core::KeyRecipe recipe;
+  std::string instance, build;
   std::vector<std::string> topics;
 };
 
@@ -21,12 +24,16 @@ class RegistryStore {
  public:
   RegistryStore(const std::string& schema, std::string group);
 
-  /// Stores the recipe when the topic has none yet. Returns the one that counts.
-  core::KeyRecipe agree_on_recipe(Connection& c, const std::string& topic, const core::KeyRecipe& declared) const;
+  struct Refusal {
+    std::string topic, why;
+  };
+  /// Stores what core::decide says for every topic, or nothing at all when one is refused. A topic without a recipe takes the declared ones.
+  std::optional<Refusal> agree_on_recipes(Connection& c, const std::map<std::string, core::KeyRecipes>& declared_by_topic,
+                                          std::chrono::milliseconds window) const;
   void enter(Connection& c, const Registration& registration) const;
   /// The instance ended in order.
   void leave(Connection& c, const std::string& instance) const;
-  /// Marks the instance's handlers as seen; forgets instances that were not seen for a week.
+  /// Marks the instance's handlers as seen, and the previous recipe as in use while it makes keys without the current one; forgets instances that were not seen for a week.
   void seen(Connection& c, const std::string& instance) const;
 
   struct Keys {
@@ -35,7 +42,8 @@ class RegistryStore {
   Keys keys(Connection& c) const;
 
  private:
-  std::string group_, store_, read_, enter_, leave_, seen_, forget_, keys_;
+  std::optional<std::string> agree(Connection& c, const std::string& topic, const core::KeyRecipes& declared, std::chrono::milliseconds window) const;
+  std::string group_, store_, lock_, read_, change_, end_change_, in_use_, enter_, use_, leave_, seen_, forget_, keys_;
 };
 
 }  // namespace deja::postgres

@@ -95,6 +95,7 @@ class Batch {
 
   void claim();
   bool settle_without_running(Slot& slot);
+  const KeyUse* known_use(const PreparedRecord& record) const;
   void run_singly();
   void run_in_batches();
   void run_slice(std::vector<Slot*> slice);

@@ -13,11 +13,12 @@ void Batch::claim() {
   std::vector<postgres::KeyClaim> claims;
   for (const auto& slot : slots_) {
     const auto& p = *slot.prepared;
-    if (!p.key) continue;
-    const auto [at, is_first] = keys_.try_emplace(*p.key);
-    if (!is_first) continue;
-    at->second.row_offset = p.source->view.offset;
-    claims.push_back({*p.key, p.digest, p.source->view.offset});
+    p.each_key([&](const core::Uuid& key) {
+      const auto [at, is_first] = keys_.try_emplace(key);
+      if (!is_first) return;
+      at->second.row_offset = p.source->view.offset;
+      claims.push_back({key, p.digest, p.source->view.offset});
+    });
   }
   if (claims.empty()) return;
   const auto fresh = stores_.keys.claim(connection_, claims, row_.id);
@@ -47,7 +48,8 @@ void Batch::release_claims() {
   std::vector<core::Uuid> released;
   std::vector<postgres::KeyClaim> moved;  // to a later record with the same key, since the first one failed
   for (const auto& [key, use] : keys_) {
-    if (use.state == KeyState::unclaimed) released.push_back(key);
+    // claimed and yet not used: its record was known by the other of its two keys
+    if (use.state == KeyState::unclaimed || use.state == KeyState::claimed) released.push_back(key);
     if (use.state == KeyState::done && use.holder.offset != use.row_offset) {
       released.push_back(key);
       moved.push_back({key, use.digest, use.holder.offset});

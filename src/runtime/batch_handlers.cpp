@@ -24,9 +24,9 @@ bool Batch::settle_without_running(Slot& slot) {
     fail(slot, p.failed_cause, "key", p.error, p.failed_cause);
     return true;
   }
-  if (!p.key) return false;
-  auto& use = keys_.at(*p.key);
-  if (use.state == KeyState::claimed || use.state == KeyState::unclaimed) return false;
+  const auto* known = known_use(p);
+  if (known == nullptr) return false;
+  const auto& use = *known;
   slot.settled = true;
   slot.outcome.first = use.holder;
   if (p.digest == use.digest) {
@@ -40,6 +40,17 @@ bool Batch::settle_without_running(Slot& slot) {
   slot.outcome.disposition = Disposition::conflict;
   slot.outcome.cause = core::cause::conflict;
   return true;
+}
+
+// A record is fresh only if all of its keys are. Where they disagree, the one that tells of another payload counts: a conflict is kept.
+const Batch::KeyUse* Batch::known_use(const PreparedRecord& p) const {
+  const KeyUse* known = nullptr;
+  p.each_key([&](const core::Uuid& key) {
+    const auto& use = keys_.at(key);
+    if (use.state == KeyState::claimed || use.state == KeyState::unclaimed) return;
+    if (known == nullptr || (known->digest == p.digest && use.digest != p.digest)) known = &use;
+  });
+  return known;
 }
 
 void Batch::run_singly() {
@@ -71,9 +82,11 @@ void Batch::run_in_batches() {
     for (auto& slot : slots_) {
       if (slot.settled) continue;
       // a twin of a record in this slice waits for what becomes of it
-      if (slot.prepared->key && keys_of_slice.contains(*slot.prepared->key)) continue;
+      bool twin = false;
+      slot.prepared->each_key([&](const core::Uuid& key) { twin = twin || keys_of_slice.contains(key); });
+      if (twin) continue;
       if (settle_without_running(slot)) continue;
-      if (slot.prepared->key) keys_of_slice.insert(*slot.prepared->key);
+      slot.prepared->each_key([&](const core::Uuid& key) { keys_of_slice.insert(key); });
       slice.push_back(&slot);
     }
     if (slice.empty()) return;
@@ -152,12 +165,13 @@ void Batch::keep_session_alive() {
 void Batch::succeed(Slot& slot) {
   slot.settled = true;
   slot.outcome.disposition = Disposition::processed;
-  if (!slot.prepared->key) return;
-  auto& use = keys_.at(*slot.prepared->key);
-  use.state = KeyState::done;
-  use.digest = slot.prepared->digest;
-  const auto& view = slot.prepared->source->view;
-  use.holder = {use.digest, row_.id, view.offset, 0.0, std::string(view.topic), view.partition};
+  slot.prepared->each_key([&](const core::Uuid& key) {
+    auto& use = keys_.at(key);
+    use.state = KeyState::done;
+    use.digest = slot.prepared->digest;
+    const auto& view = slot.prepared->source->view;
+    use.holder = {use.digest, row_.id, view.offset, 0.0, std::string(view.topic), view.partition};
+  });
 }
 
 void Batch::fail(Slot& slot, std::string_view cause, std::string_view stage, std::string error, const std::string& type) {
@@ -167,7 +181,7 @@ void Batch::fail(Slot& slot, std::string_view cause, std::string_view stage, std
   slot.outcome.error = error;
   if (stage == "handler" || stage == "commit") {
     ++(cause == core::cause::rejected ? rejections_ : failures_);
-    if (slot.prepared->key) keys_.at(*slot.prepared->key).state = KeyState::unclaimed;
+    slot.prepared->each_key([&](const core::Uuid& key) { keys_.at(key).state = KeyState::unclaimed; });
   }
   slot.letter = dead_letter_of(*slot.prepared, spec_.name, cause, stage, std::move(error), type);
   if (cause == core::cause::conflict) {

@@ -19,6 +19,7 @@
 #include "postgres/connection.h"
 #include "runtime/batch.h"
 #include "runtime/dependencies.h"
+#include "runtime/key_source.h"
 
 namespace deja::runtime {
 
@@ -31,7 +32,9 @@ struct Context {
   Stores stores;
   Dependencies& dependencies;
   postgres::ConnectionOptions connection;
-  std::string secret, tenant_header, start_from;
+  std::string schema;
+  KeySettings keys;
+  std::string start_from;
   std::int32_t lanes_per_partition = 1;
   std::size_t batch_max_records = 500, batch_max_bytes = 8U << 20;
   core::BackoffPolicy backoff;

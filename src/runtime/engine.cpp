@@ -57,11 +57,11 @@ class Engine::Impl {
         registry_(options_.schema, options_.group),
         watch_(connection_options(options_), [this](const std::string& what) { log_.warn("a link to Postgres is given up", {{"cause", what}}); }),
         context_{log, metrics, clock_,
-                 {options_.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
+                 {options_.keys.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
                   options_.handler_timeout, max_event_bytes(options_.producer)},
                  {{options_.schema, options_.instance}, postgres::KeyStore(options_.schema), postgres::OutboxStore(options_.schema),
                   postgres::DeadLetterStore(options_.schema, options_.group, options_.build)},
-                 dependencies_, watched(connection_options(options_), watch_), options_.secret, options_.tenant_header, options_.start_from,
+                 dependencies_, watched(connection_options(options_), watch_), options_.schema, options_.keys, options_.start_from,
                  options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}
 
@@ -69,6 +69,7 @@ class Engine::Impl {
 
   void start(const Pause& pause) {
     check_handlers(handlers_);
+    check_previous_handlers(handlers_, options_.keys);
     // early: the idempotent producer takes a moment to get its id from a broker
     relay_ = std::make_unique<Relay>(options_.producer, options_.client_id, context_.backoff, log_);
     check_database(options_, context_.connection, handlers_, registry_, log_, pause);
@@ -89,7 +90,7 @@ class Engine::Impl {
     check_topics(options_, topics, intake_->consumer(), log_, pause);
     dependencies_.up("kafka");
     std::vector<postgres::Registration> registrations;
-    for (const auto& h : handlers_) registrations.push_back({h.name, options_.instance, h.strategy, options_.build, h.topics});
+    for (const auto& h : handlers_) registrations.push_back({key_sources(h, options_.keys).now.recipe(), options_.instance, options_.build, h.topics});
     supervisor_ = std::make_unique<Supervisor>(context_, *intake_, registry_, options_.instance, topics_and_handlers, registrations);
     show_zeros(topics);
     relay_->start();

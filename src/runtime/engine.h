@@ -14,20 +14,24 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/status.h"
+#include "runtime/key_source.h"
 
 namespace deja::runtime {
 
 /// What the engine needs of the configuration.
 struct EngineOptions {
   using Settings = std::vector<std::pair<std::string, std::string>>;
-  std::string group, client_id, scope, instance, build, schema;
+  std::string group, client_id, instance, build, schema;
+  KeySettings keys;
   std::string postgres_url;
   Settings consumer, producer;
-  std::string start_from, secret, tenant_header, dlq_topic;
+  std::string start_from, dlq_topic;
   std::vector<std::string> dlq_headers_allow;
   bool quarantine_conflicts = true;
   std::int32_t lanes_per_partition = 1;
   std::size_t connections = 2, batch_max_records = 500, batch_max_bytes = 8U << 20;
+  bool abandon = false;  // start although lanes that nobody works any more hold unpublished events
+  std::chrono::milliseconds dedup_window{21LL * 86'400'000};
   std::chrono::milliseconds postgres_lost{10000}, drain_timeout{30000}, startup_timeout{60000}, handler_timeout{60000}, backoff_base{200}, backoff_max{60000};
 };
 

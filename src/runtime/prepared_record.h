@@ -12,6 +12,7 @@
 #include "core/keys.h"
 #include "core/source_record.h"
 #include "core/uuid.h"
+#include "runtime/key_source.h"
 
 namespace deja::runtime {
 
@@ -19,10 +20,17 @@ namespace deja::runtime {
 struct PreparedRecord {
   const core::SourceRecord* source = nullptr;
   std::optional<core::Uuid> key;  // nothing: key-free, or failed
+  std::optional<core::Uuid> previous_key;  // while keys.previous is set: of the recipe before, where that is another one
   std::string raw_key;
   std::int64_t digest = 0;
   std::string failed_cause;  // empty: fine
   std::string error;
+
+  template <class Visit>
+  void each_key(Visit&& visit) const {
+    if (key) visit(*key);
+    if (previous_key) visit(*previous_key);
+  }
 };
 
 /// What the record is ordered by: the handler's ordering key, else the record key. A function that throws gives the record key: the
@@ -33,14 +41,17 @@ std::optional<std::string> ordering_key(const detail::HandlerSpec& spec, const c
 class Preparer {
  public:
   /// `several_lanes`: the ordering key says which lane has the record, so it must be there.
-  Preparer(const detail::HandlerSpec& spec, const std::string& scope, const std::string& secret, std::string tenant_header, bool several_lanes);
+  Preparer(const detail::HandlerSpec& spec, const KeySettings& settings, bool several_lanes = false);
   PreparedRecord prepare(const core::SourceRecord& source);
 
  private:
+  void add_previous_key(PreparedRecord& prepared, const Record& record);
+
   const detail::HandlerSpec& spec_;
-  std::string tenant_header_;
-  bool several_lanes_;
+  const bool several_lanes_;
+  const KeySources sources_;
   core::KeyMaker keys_;
+  std::optional<core::KeyMaker> previous_keys_;
   core::FramedHash digests_;
 };
 

@@ -5,11 +5,12 @@
 #include <set>
 
 #include "core/clock.h"
-#include "core/keys.h"
 #include "failpoints/failpoint.h"
+#include "postgres/abandoned_lanes.h"
 #include "postgres/errors.h"
 #include "postgres/inspection.h"
 #include "postgres/migrations.h"
+#include "runtime/key_source.h"
 
 namespace deja::runtime {
 
@@ -40,22 +41,38 @@ void wait_for(milliseconds limit, const Pause& pause, core::Log& log, const std:
   }
 }
 
-core::KeyRecipe recipe_of(const detail::HandlerSpec& handler, const EngineOptions& options) {
-  return {handler.name, options.scope, handler.strategy, options.tenant_header.empty() ? "none" : "header " + options.tenant_header,
-          core::secret_id(options.secret)};
-}
-
 void check_recipes(postgres::Connection& c, const EngineOptions& options, const std::vector<detail::HandlerSpec>& handlers,
                    const postgres::RegistryStore& registry) {
+  std::map<std::string, core::KeyRecipes> declared;
   for (const auto& handler : handlers)
-    for (const auto& topic : handler.topics) {
-      const auto declared = recipe_of(handler, options);
-      const auto difference = core::difference(registry.agree_on_recipe(c, topic, declared), declared);
-      DEJA_FAILPOINT(after_recipe);
-      if (!difference.empty())
-        throw Stop(exit_code::configuration, "the recipe of idempotency keys changed for topic " + topic + " in group " + options.group + ": " + difference +
-                                                 "; every known key would be forgotten. Change it back, or start under another group.id");
-    }
+    for (const auto& topic : handler.topics) declared.emplace(topic, key_sources(handler, options.keys).recipes());
+  const auto refusal = registry.agree_on_recipes(c, declared, options.dedup_window);
+  DEJA_FAILPOINT(after_recipe);
+  if (refusal)
+    throw Stop(exit_code::configuration,
+               "the recipe of idempotency keys changed for topic " + refusal->topic + " in group " + options.group + ": " + refusal->why);
+}
+
+// L11. What another program of the group is there for may only be down: it is told and holds up nobody, or two programs that died
+// together would each wait for the other.
+void check_abandoned_lanes(postgres::Connection& c, const EngineOptions& options, const std::vector<detail::HandlerSpec>& handlers, core::Log& log) {
+  std::vector<std::string> topics, names;
+  for (const auto& handler : handlers) {
+    names.push_back(handler.name);
+    topics.insert(topics.end(), handler.topics.begin(), handler.topics.end());
+  }
+  const postgres::AbandonedLanes abandoned(options.schema, options.group);
+  std::vector<postgres::AbandonedLane> nobodys, others;
+  for (auto& lane : abandoned.find(c, topics, names)) (lane.other_program ? others : nobodys).push_back(std::move(lane));
+  if (!others.empty())
+    log.warn("events wait in lanes of a program of this group that does not run", {{"lanes", postgres::in_words(others)}});
+  if (nobodys.empty()) return;
+  if (!options.abandon)
+    throw Stop(exit_code::configuration, "no program handles these lanes of group " + options.group + " any more, and they hold events that are not published: " +
+                                             postgres::in_words(nobodys) +
+                                             "; handle the topic again until they are, or start once with --abandon to leave them in the database");
+  abandoned.accept(c, nobodys, "--abandon at start of " + options.instance);
+  log.warn("lanes that nobody works any more are left as they are (--abandon)", {{"lanes", postgres::in_words(nobodys)}});
 }
 }  // namespace
 
@@ -93,6 +110,7 @@ void check_database(const EngineOptions& options, const postgres::ConnectionOpti
         throw Stop(exit_code::configuration, "postgres.url leads to a transaction pooler: deja needs sessions of its own, connect to Postgres itself or use session pooling");
       DEJA_FAILPOINT(after_pooler_check);
       check_recipes(c, options, handlers, registry);
+      check_abandoned_lanes(c, options, handlers, log);
       return {};
     } catch (const Stop& stop) {
       if (stop.exit_code() == exit_code::try_again) return stop.what();  // the link broke midway: that is what the time is for

@@ -18,7 +18,7 @@ namespace deja::runtime {
 /// Handlers without topics, two for one topic, two of one name.
 void check_handlers(const std::vector<detail::HandlerSpec>& handlers);
 
-/// Waits for Postgres within the start-up time; then checks schema, grants and recipes.
+/// Waits for Postgres within the start-up time; then checks schema, grants, recipes and lanes that nobody works any more.
 void check_database(const EngineOptions& options, const postgres::ConnectionOptions& connection, const std::vector<detail::HandlerSpec>& handlers,
                     const postgres::RegistryStore& registry, core::Log& log, const Pause& pause);
 

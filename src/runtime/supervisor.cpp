@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "failpoints/failpoint.h"
+#include "postgres/abandoned_lanes.h"
 #include "postgres/errors.h"
 
 namespace deja::runtime {
@@ -26,7 +27,9 @@ Supervisor::Supervisor(const Context& context, Intake& intake, const postgres::R
                        std::vector<std::pair<std::string, std::string>> topics_and_handlers,
                        std::vector<postgres::Registration> registrations)
     : context_(context), intake_(intake), registry_(registry), instance_(std::move(instance)), topics_and_handlers_(std::move(topics_and_handlers)),
-      registrations_(std::move(registrations)) {}
+      registrations_(std::move(registrations)), abandoned_(context.schema, context.batch.group) {
+  for (const auto& [topic, handler] : topics_and_handlers_) abandoned_shown_.emplace(topic, 0);
+}
 
 void Supervisor::start() {
   thread_ = std::thread([this] { run(); });
@@ -71,6 +74,7 @@ void Supervisor::run() {
       show_pauses();
       if (measure) {
         measure_database();
+        measure_abandoned_lanes();
         tidy_outbox();
       }
     } catch (const std::exception& e) {
@@ -248,6 +252,16 @@ void Supervisor::measure_database() {
     context_.metrics.gauge("deja_keys_estimated", {handler}).set(static_cast<double>(keys.estimated));
     context_.metrics.gauge("deja_key_generations", {handler}).set(static_cast<double>(keys.generations));
   }
+}
+
+// L11: their owner is gone and shows nothing any more, so everybody else does.
+void Supervisor::measure_abandoned_lanes() {
+  std::map<std::string, int> count;
+  for (const auto& lane : abandoned_.find(connection(), {}, {})) ++count[lane.topic];
+  for (const auto& [topic, lanes] : abandoned_shown_)
+    if (!count.contains(topic)) context_.metrics.gauge("deja_lanes_abandoned", {topic}).set(0);
+  for (const auto& [topic, lanes] : count) context_.metrics.gauge("deja_lanes_abandoned", {topic}).set(lanes);
+  abandoned_shown_.merge(count);
 }
 
 void Supervisor::tidy_outbox() {

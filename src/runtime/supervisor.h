@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "postgres/abandoned_lanes.h"
 #include "postgres/registry_store.h"
 #include "runtime/context.h"
 #include "runtime/intake.h"
@@ -35,6 +36,7 @@ class Supervisor {
   void enter();
   void leave();
   void measure_database();
+  void measure_abandoned_lanes();
   void tidy_outbox();
   postgres::Connection& connection();
 
@@ -44,6 +46,8 @@ class Supervisor {
   const std::string instance_;
   const std::vector<std::pair<std::string, std::string>> topics_and_handlers_;
   const std::vector<postgres::Registration> registrations_;
+  const postgres::AbandonedLanes abandoned_;
+  std::map<std::string, int> abandoned_shown_;  // topics whose gauge is exported
   bool entered_ = false;
   std::unique_ptr<postgres::Connection> connection_;
   struct Stall {

@@ -27,7 +27,7 @@ void Worker::drop_connection() {
 Worker::Handler& Worker::handler(const detail::HandlerSpec& spec) {
   const auto found = handlers_.find(spec.name);
   if (found != handlers_.end()) return found->second;
-  Handler made{spec.make(), Preparer(spec, context_.batch.scope, context_.secret, context_.tenant_header, context_.lanes_per_partition > 1)};
+  Handler made{spec.make(), Preparer(spec, context_.keys, context_.lanes_per_partition > 1)};
   return handlers_.emplace(spec.name, std::move(made)).first->second;
 }
 

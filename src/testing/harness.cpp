@@ -35,7 +35,7 @@ class Harness::Impl {
  public:
   Impl(detail::HandlerSpec spec, std::string_view init_sql)
       : spec_(std::move(spec)), handler_(spec_.make()), connection_({.url = database_.url(), .what = "test kit", .read_only = true}),
-        preparer_(spec_, "test", "", "", false) {
+        preparer_(spec_, {.scope = "test", .secret = {}, .tenant_header = {}}) {
     postgres::Connection owner({.url = database_.url(), .what = "test kit"});
     postgres::migrate(owner, schema, false);
     if (!init_sql.empty()) owner.exec(std::string(init_sql));

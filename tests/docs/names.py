@@ -16,7 +16,7 @@ import pages
 
 TOP = ("build", "cmake", "docs", "examples", "include", "schemas", "scripts", "src", "tests")
 SETTING_ROOTS = {"group", "dedup", "postgres", "http", "start", "batch", "lanes", "handler", "drain", "startup", "retry", "crash", "breaker", "flood",
-                 "park", "key", "tenant", "dlq", "outbox", "log"}
+                 "park", "key", "keys", "tenant", "dlq", "outbox", "log"}
 PASSED_ON = ("kafka.", "app.")
 PROGRAMS = {"deja", "deja-payments", "my-program"}
 
