@@ -68,10 +68,12 @@ class Run:
             self.tell("started", member.name)
 
     def sql(self, statement):
-        try:
-            return self.server.value(statement)
-        except SqlError:
-            return None
+        for _ in range(2):  # the first session may have died with its server since the last time
+            try:
+                return self.server.value(statement)
+            except SqlError as error:
+                self.tell("refused", str(error).splitlines()[-1])
+        return None
 
     def stack(self, *words):
         done = subprocess.run([os.path.join(ROOT, "scripts", "stack"), *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
