@@ -115,8 +115,9 @@ void Seat::close(core::Steady::time_point deadline, bool bring_together) {
     furthest = std::max(furthest, reached.offset);
     drained = drained && reached.drained;
   }
-  if (drained) furthest = std::max(furthest, consumed);
-  for (const auto& l : lanes) l.lane->close(deadline, bring_together || drained ? furthest : -1);
+  // Never beyond what was read: a lane that was ahead when it was taken over says nothing about the records of the others in between.
+  const auto until = drained ? consumed : std::min(furthest, consumed);
+  for (const auto& l : lanes) l.lane->close(deadline, bring_together || drained ? until : -1);
 }
 
 }  // namespace deja::runtime

@@ -63,7 +63,8 @@ class Seat {
   bool has_room(std::size_t records, std::size_t bytes) const;
   /// Where the slowest lane stands, with the first lane's token; nothing while one is not owned.
   std::optional<Lane::Progress> progress() const;
-  /// All lanes finish and hand over; with `bring_together`, as far as the furthest of them has come (L5).
+  /// All lanes finish and hand over; with `bring_together`, as far as the furthest of them has come in what was read
+  /// here (L5).
   void close(core::Steady::time_point deadline, bool bring_together);
 
  private:

@@ -133,7 +133,7 @@ void check_database(const EngineOptions& options, const postgres::ConnectionOpti
 void check_topics(const EngineOptions& options, const std::vector<std::string>& topics, const kafka::Consumer& consumer, core::Log& log,
                   const Pause& pause) {
   wait_for(options.startup_timeout, pause, log, "Kafka", [&]() -> std::string {
-    if (!consumer.reachable(milliseconds(1000))) return "no broker answers (kafka.bootstrap.servers)";
+    if (!consumer.reachable(milliseconds(3000))) return "no broker answers (kafka.bootstrap.servers)";
     DEJA_FAILPOINT(after_kafka_reached);
     std::vector<std::string> unknown;
     for (const auto& topic : topics) {

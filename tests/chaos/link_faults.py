@@ -85,6 +85,34 @@ class WhenALinkDies(LinkTest):
         self.check()
 
 
+class WhenLanesStandApart(LinkTest):
+    def spread(self):
+        """For each partition, how far its lanes are apart."""
+        rows = self.database.rows("select max(next_offset) - min(next_offset) as apart from deja.lanes "
+                                  f"where group_id = '{self.group}' group by topic, partition")
+        return [row["apart"] for row in rows]
+
+    def test_L5_a_drain_before_anything_was_read_leaves_no_record_out(self):
+        settings, _, kafka = self.proxied(more={"lanes.per.partition": 3, "batch.max.records": 3, "crash.max.starts": 100})
+        self.produce(TOPIC, payments(4_000, seed=46))
+        while True:
+            program = self.start(settings)
+            before = self.effects()
+            self.await_effects(before + 100, program)
+            program.kill()
+            if len(self.spread()) == 4 and min(self.spread()) > 0:
+                break
+        kafka.delay(400)  # so that the lanes are taken over well before their records come
+        program = self.start(settings, log="again")
+        wait_until(lambda: program.log_text().count("lane taken over") >= 12, 60, "all lanes to be taken over", program, every=0.01)
+        self.drain(program)
+        kafka.heal()
+        program = self.start(settings)
+        self.await_done([TOPIC], program)
+        self.drain(program)
+        self.check()
+
+
 class WhenOneProcessIsCutOff(LinkTest):
     def two(self, seed, **more):
         self.cut_off, self.postgres, self.kafka = self.proxied(0, more)

@@ -49,6 +49,7 @@ class Member:
             "app.events.topic": self.run.events, "dlq.topic": self.run.dead, "kafka.bootstrap.servers": "{}:{}".format(*self.kafka.address),
             "postgres.url": through(url_of_database(self.run.postgres, self.run.database_name), self.postgres.address), "postgres.lost.ms": 2000,
             "handler.timeout.ms": 5000, "drain.timeout.ms": 5000, "startup.timeout.ms": 60000, "batch.max.records": 100,
+            "lanes.per.partition": self.run.lanes,
             "retry.backoff.base.ms": 50, "retry.backoff.max.ms": 1000, "retry.max.attempts": 3,
             # None of the records kills its process: deaths are the run's doing.
             "crash.max.starts": 100,

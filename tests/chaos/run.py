@@ -40,6 +40,7 @@ class Run:
         self.kafka, self.postgres = os.environ["DEJA_KAFKA"], os.environ["DEJA_POSTGRES"]
         self.group, self.database_name = "chaos", "chaos"
         self.topics, self.events, self.dead = list(PARTITIONS), "chaos.events", "chaos.dlq"
+        self.lanes = self.dice.choice([1, 1, 3])
         self.strategy = self.dice.choice(["range", "cooperative-sticky"])
         self.more_settings = dict(options.set)
         self.counts, self.findings = collections.Counter(), []
@@ -68,10 +69,12 @@ class Run:
             self.tell("started", member.name)
 
     def sql(self, statement):
-        try:
-            return self.server.value(statement)
-        except SqlError:
-            return None
+        for _ in range(2):  # the first session may have died with its server since the last time
+            try:
+                return self.server.value(statement)
+            except SqlError as error:
+                self.tell("refused", str(error).splitlines()[-1])
+        return None
 
     def stack(self, *words):
         done = subprocess.run([os.path.join(ROOT, "scripts", "stack"), *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -192,7 +195,7 @@ class Run:
             self.feeder.stopping.set()
         self.feeder.finish()
         self.tell("all sent")
-        best, since = None, time.monotonic()
+        best, since, told = None, time.monotonic(), 0.0
         while True:
             self.serve()
             for member in self.members:
@@ -201,6 +204,9 @@ class Run:
             left = self.left()
             if left == (0, 0):
                 break
+            if left is not None and time.monotonic() - told > 5:
+                told = time.monotonic()
+                self.tell("left", f"{left[0]} records, {left[1]} events")
             if left is not None and left != best:
                 best, since = left, time.monotonic()
             if time.monotonic() - since > CALM_WITHOUT_PROGRESS_SECONDS:
@@ -269,7 +275,7 @@ def member_log_end(member):
 
 def chaos(options):
     run = Run(options)
-    print(f"chaos: seed {options.seed}, {options.processes} processes, {run.strategy}; timeline in {run.folder}/timeline", flush=True)
+    print(f"chaos: seed {options.seed}, {options.processes} processes, {run.strategy}, lanes per partition: {run.lanes}; timeline in {run.folder}/timeline", flush=True)
     try:
         run.prepare()
         load = Load(options.seed, run.topics)

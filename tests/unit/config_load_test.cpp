@@ -117,8 +117,8 @@ TEST(LoadingSettings, RefusesSettingsThatContradictEachOther) {
 }
 
 TEST(LoadingSettings, KnowsWhatThisVersionDoesNotSupport) {
-  expect_refused(refused_text("lanes.per.partition = 2\noutbox.fencing = \"transactions\""), 78,
-                 {"lanes.per.partition = 2 is wrong; it takes a whole number (lanes), exactly 1",
+  expect_refused(refused_text("lanes.per.partition = 65\noutbox.fencing = \"transactions\""), 78,
+                 {"lanes.per.partition = 65 is wrong; it takes a whole number (lanes), from 1 to 64",
                   "outbox.fencing = \"transactions\" is wrong; it takes ids"});
 }
 

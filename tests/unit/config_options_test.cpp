@@ -19,7 +19,9 @@ TEST(OptionTable, CoversThePublishedKeys) {
       "retry.backoff.max.ms", "retry.deadline.ms", "retry.budget.ratio", "crash.max.starts", "breaker.failure.count",
       "breaker.open.ms", "flood.ratio", "flood.window.ms", "park.max.records", "park.key.max.records", "park.policy",
       "dedup.window.ms", "dedup.window.override", "dedup.conflict", "dedup.expired", "key.secret", "tenant.header", "dlq.topic",
-      "dlq.order", "dlq.headers.allow", "outbox.fencing", "log.level", "log.format"};
+      "dlq.order", "dlq.headers.allow", "outbox.fencing", "log.level", "log.format",
+      // beside the contract: how a key recipe changes
+      "keys.previous.handler", "keys.previous.scope", "keys.previous.secret", "keys.previous.tenant.header"};
   std::set<std::string_view> rows;
   for (const auto& option : options()) rows.insert(option.key);
   EXPECT_EQ(rows, published);
@@ -80,7 +82,7 @@ TEST(OptionTable, SaysTypesAndRangesInWords) {
   EXPECT_EQ(range_text(*find_option("batch.max.records")), "1..10000");
   EXPECT_EQ(range_text(*find_option("log.level")), "debug, info, warn, error");
   EXPECT_EQ(expectation(*find_option("log.level")), "debug, info, warn or error");
-  EXPECT_EQ(expectation(*find_option("lanes.per.partition")), "a whole number (lanes), exactly 1");
+  EXPECT_EQ(expectation(*find_option("lanes.per.partition")), "a whole number (lanes), from 1 to 64");
   EXPECT_EQ(expectation(*find_option("outbox.fencing")), "ids");
   EXPECT_EQ(type_name(Type::choice), "enum");
 }
