@@ -43,6 +43,7 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
     const auto started = stores_.lanes.begin(connection_, row_, advance);
     if (!started) throw Fenced();
     start_ = *started;
+    leave_to_dead_letters();
     const auto before_claim = std::chrono::steady_clock::now();
     claim();
     result.claim_seconds = seconds_since(before_claim);

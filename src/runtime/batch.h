@@ -53,6 +53,9 @@ struct RecordOutcome {
   std::string error;
   bool kept = false;         // as a dead letter
   postgres::KeyHolder first;  // of a duplicate or conflict: the one that came first
+
+  /// It had its disposition before: a redelivery, which counts as no record.
+  bool settled_before() const { return disposition == core::Disposition::duplicate && cause == core::cause::redelivery; }
 };
 
 struct BatchResult {
@@ -93,6 +96,7 @@ class Batch {
     postgres::KeyHolder holder;
   };
 
+  void leave_to_dead_letters();
   void claim();
   bool settle_without_running(Slot& slot);
   void run_singly();

@@ -103,6 +103,7 @@ void Lane::notice_foreign_offset(const postgres::LaneState& row, const std::opti
                    std::to_string(partition_.number) + " --to-offset " + std::to_string(mark->offset) + "` leaves to it what it handled, --to-offset " +
                    std::to_string(row.next_offset) + " handles that here, too");
   if (mark->offset <= row.reread_until) return;  // an operator's reset
+  if (row.id == row_.id && row.incarnation != row_.incarnation) return;  // an operator's accept-loss: the mark is the old log's
   context_.metrics.counter("deja_lane_rewinds_total", {partition_.topic}).add();
   context_.log.error("the database is behind what was committed to Kafka: it was restored or lost its tail; records are read again from its offset",
                      {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"lane", std::int64_t{number_}},
