@@ -124,15 +124,16 @@ class Reset {
   }
 
   Plan plan(const LaneChange::Partition& p, const std::vector<postgres::LanePosition>& lanes) {
-    const auto [lowest, highest] = lowest_and_highest(lanes);
+    const auto span = lowest_and_highest(lanes);
     Plan plan;
-    plan.target = target_of(p, lowest);
-    if (plan.target < highest) {
-      const auto content = postgres::explained(change_.connection(), [&] { return change_.moves().content(change_.connection(), p.name, plan.target, highest, !key_free()); });
+    plan.target = target_of(p, span.first);
+    if (plan.target < span.second) {
+      const bool with_keys = !key_free();
+      const auto content = postgres::explained(change_.connection(), [&] { return change_.moves().content(change_.connection(), p.name, plan.target, span.second, with_keys); });
       plan.dead_letters = content.dead_letters;
       plan.known_keys = content.known_keys;
     }
-    count(plan, lowest, highest);
+    count(plan, span.first, span.second);
     return plan;
   }
 

@@ -1,5 +1,6 @@
 #include "postgres/audit_log_store.h"
 
+#include "postgres/columns.h"
 #include "postgres/sql.h"
 
 namespace deja::postgres {
@@ -8,6 +9,8 @@ AuditLogStore::AuditLogStore(const std::string& schema)
     // the trigger audit_log_is_chained fills in the rest
     : append_(with_schema("insert into {schema}.audit_log (action, group_id, reason, detail) values ($1, nullif($2, ''), $3, $4::json) returning id", schema)),
       count_(with_schema("select count(*) from {schema}.audit_log", schema)),
+      read_(with_schema("select id, to_char(at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), who, action, group_id, reason, detail::text, "
+                        "encode(hash, 'hex') from {schema}.audit_log where id > $1::bigint and ($2 = '' or group_id = $2) order by id limit 500", schema)),
       // the hash as the trigger computes it
       verify_(with_schema(
           "select id, case when n <> id then 'rows are missing before it' when previous <> expected then 'it does not follow the row before it' "
@@ -18,6 +21,26 @@ AuditLogStore::AuditLogStore(const std::string& schema)
 
 std::int64_t AuditLogStore::append(Connection& c, const AuditEntry& entry) const {
   return c.exec_params(append_, {entry.action, entry.group, entry.reason, entry.detail})[0][0].as<std::int64_t>();
+}
+
+void AuditLogStore::read(Connection& c, const std::string& group, const std::function<bool(const AuditRow&)>& visit) const {
+  for (std::int64_t after = 0;;) {
+    const auto page = c.exec_params(read_, {std::to_string(after), group});
+    if (page.empty()) return;
+    for (const auto& found : page) {
+      Columns columns(found);
+      AuditRow row;
+      row.id = after = columns.number();
+      row.at = columns.text();
+      row.who = columns.text();
+      row.action = columns.text();
+      row.group = columns.maybe_text();
+      row.reason = columns.text();
+      row.detail = columns.text();
+      row.hash = columns.text();
+      if (!visit(row)) return;
+    }
+  }
 }
 
 AuditLogStore::Verdict AuditLogStore::verify(Connection& c) const {

@@ -6,7 +6,6 @@ import os
 import pty
 import subprocess
 
-import progress
 import sandbox
 from probe_records import KEY, ProbeTest, script
 from programs import wait_until
@@ -49,7 +48,6 @@ class WhenAnOperatorMovesTheGroup(LanesTest):
         self.send(records(0, 30, lambda number: "reject" if number % 7 == 3 else "throw" if number % 7 == 5 else "ok"))
         self.send(records(0, 5))  # duplicates by their producer, but of number 3, which is dead, so that this one runs
         self.send([(b"k", script("other", "ok", 99), [(KEY, b"key-0")])])  # a conflict
-        self.program_settings = self.probe_settings
 
     def dispositions(self):
         return (self.effects_by_offset(), sorted((row["offset"], row["cause"], row["status"]) for row in self.database.rows(
@@ -138,11 +136,9 @@ class WhenTheLogLostRecords(LanesTest):
         self.await_consumed(program)
         self.assertEqual(self.effects_by_offset(), list(range(20)) + list(range(50, 80)))
         self.assertIsNone(self.lane()["paused_cause"])
-        self.assertEqual(self.scrape().sum("deja_lanes_paused"), 0)
+        wait_until(lambda: self.scrape().sum("deja_lanes_paused") == 0, 30, "the gauge to follow", program)
         self.no_alarm(program)
         self.deja("accept-loss", "--topic", self.records, "--partition", "0", "--reason", "r", "--yes", code=65)
-
-        # and a second time, without a new start in between
         self.drain(program)
         self.assertEqual([(row["action"], row["reason"], row["detail"]["lanes"][0]["lost_until"]) for row in self.audit()],
                          [("lanes accept-loss", "nobody needs them", 50)])

@@ -113,7 +113,7 @@ TEST_F(Cli, SendThatLosesKafkaMidwaySaysTryAgain) {
 }
 
 TEST_F(Cli, EveryCommandTakesTheCommonOptions) {
-  for (const auto* command : {"", "migrate", "doctor", "config", "handlers", "lanes", "lanes reset", "lanes accept-loss", "outbox", "dlq", "dlq list", "dlq show", "send", "dev", "version"}) {
+  for (const auto* command : {"", "migrate", "doctor", "config", "handlers", "lanes", "lanes reset", "lanes accept-loss", "outbox", "dlq", "dlq list", "dlq show", "audit-log", "send", "dev", "version"}) {
     const auto result = deja(std::string(command) + " --config f --set group.id=x --group g --output json --limit 5 --count --help");
     EXPECT_EQ(result.code, 0) << command << ": " << result.err;
     for (const auto* option : {"--config", "--set", "--group", "--output", "--limit", "--count"}) EXPECT_THAT(result.out, HasSubstr(option)) << command;

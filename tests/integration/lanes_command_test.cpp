@@ -1,7 +1,6 @@
 #include "cli_support.h"
 
 #include "kafka/admin.h"
-#include "postgres/audit_log_store.h"
 
 // `deja lanes reset` and `deja lanes accept-loss` as an operator types them, while no program runs.
 
@@ -193,10 +192,22 @@ TEST_F(Lanes, ASecondResetFurtherBackRemembersHowFarTheGroupHadCome) {
   ASSERT_EQ(reset("--to-offset 5 --expect 3").code, 0);
   ASSERT_EQ(reset("--to-offset 2 --expect 3").code, 0);
   EXPECT_EQ(ask(position), "0,0,2,8,7,t,t,null");
-  postgres::Connection connection({.url = url_, .what = "test"});
-  const auto verdict = postgres::AuditLogStore("deja").verify(connection);
-  EXPECT_EQ(verdict.rows, 2);
-  EXPECT_FALSE(verdict.broken);
+}
+
+TEST_F(Lanes, TheAuditLogIsShownAndItsChainIsChecked) {
+  lane(8);
+  ASSERT_EQ(reset("--to-offset 5 --expect 3").code, 0);
+  ASSERT_EQ(reset("--to-offset 7 --expect 2").code, 0);
+  const auto rows = deja("audit-log --output json --filter 'action=\"lanes reset\" and reason~test'").rows();
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(json::parse(rows[1]["detail"].get<std::string>())["lanes"][0]["from"], 5);
+  EXPECT_NE(rows[0]["hash"], rows[1]["hash"]);
+  EXPECT_EQ(deja("audit-log --count --group nobody").out, "0\n");
+  EXPECT_EQ(deja("audit-log --verify").code, 0);
+  sql("begin; set local session_replication_role = replica; update deja.audit_log set reason = 'harmless' where id = 1; commit");
+  const auto broken = deja("audit-log --verify");
+  EXPECT_EQ(broken.code, 1);
+  EXPECT_THAT(broken.last_error(), HasSubstr("row 1: it is not as it was written"));
 }
 
 TEST_F(Lanes, ResetChangesNothingWhileKafkaIsAway) {
