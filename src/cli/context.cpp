@@ -14,6 +14,7 @@ config::Config Context::load() const {
 
 std::string Context::group(const config::Config& config) const { return group_option.value_or(config.group_id()); }
 
+namespace {
 void add_config_options(CLI::App& command, Context& context) {
   command.add_option_function<std::string>("--config", [&context](const std::string& file) { context.config_file = file; },
                                            "Configuration file (default: $DEJA_CONFIG, then ./deja.toml if it is there)")
@@ -26,6 +27,15 @@ void add_config_options(CLI::App& command, Context& context) {
       ->allow_extra_args(false)
       ->take_all();
 }
+
+void add_limit_options(CLI::App& command, Context& context) {
+  command.add_option_function<std::int64_t>("--limit", [&context](const std::int64_t& n) { context.list.limit = n; },
+                                            "Most rows to show (default: 100 in a table, no limit for json)")
+      ->check([](const std::string& n) { return n.find_first_not_of("0123456789") == std::string::npos ? "" : n + " is no whole number from 0 on"; })
+      ->type_name("N");
+  command.add_flag("--count", context.list.count, "Show only how many rows there are");
+}
+}  // namespace
 
 void add_output_option(CLI::App& command, Context& context, const std::vector<std::string>& formats) {
   command
@@ -41,11 +51,7 @@ void add_output_option(CLI::App& command, Context& context, const std::vector<st
 
 void add_list_options(CLI::App& command, Context& context, std::span<const Field> fields) {
   add_output_option(command, context);
-  command.add_option_function<std::int64_t>("--limit", [&context](const std::int64_t& n) { context.list.limit = n; },
-                                            "Most rows to show (default: 100 in a table, no limit for json)")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("N");
-  command.add_flag("--count", context.list.count, "Show only how many rows there are");
+  add_limit_options(command, context);
   command.add_option("--filter", context.list.filter, "Show only rows that fit: = != < <= > >= ~ (contains), and, or, parentheses")->type_name("EXPR");
   std::string names;
   for (const auto& field : fields) names += (names.empty() ? "" : ", ") + std::string(field.name);
@@ -56,6 +62,14 @@ void add_group_option(CLI::App& command, Context& context) {
   command.add_option_function<std::string>("--group", [&context](const std::string& group) { context.group_option = group; },
                                            "Consumer group (default: the configuration's, else all)")
       ->type_name("GROUP");
+}
+
+void add_common_options(CLI::App& command, Context& context) {
+  const auto lacks = [&](const char* name) { return command.get_option_no_throw(name) == nullptr; };
+  add_config_options(command, context);
+  if (lacks("--group")) add_group_option(command, context);
+  if (lacks("--output")) add_output_option(command, context);
+  if (lacks("--limit")) add_limit_options(command, context);
 }
 
 std::unique_ptr<postgres::Connection> open_postgres(const config::Config& config, const std::string& what, bool read_only) {

@@ -35,8 +35,8 @@ struct Context {
   std::string group(const config::Config& config) const;
 };
 
-/// Options that every command has.
-void add_config_options(CLI::App& command, Context& context);
+/// The options that every command takes, those of the command's own left as they are.
+void add_common_options(CLI::App& command, Context& context);
 /// --output.
 void add_output_option(CLI::App& command, Context& context, const std::vector<std::string>& formats = {"table", "json"});
 /// --output, --limit, --count and --filter over these fields.
@@ -59,6 +59,7 @@ void add_handlers(CLI::App& app, Context& context);
 void add_lanes(CLI::App& app, Context& context);
 void add_key(CLI::App& app, Context& context);
 void add_outbox(CLI::App& app, Context& context);
+void add_audit_log(CLI::App& app, Context& context);
 void add_dlq(CLI::App& app, Context& context);
 void add_send(CLI::App& app, Context& context);
 void add_dev(CLI::App& app, Context& context);

@@ -1,4 +1,4 @@
-#include "cli/context.h"
+#include "cli/lanes.h"
 
 #include <algorithm>
 #include <map>
@@ -60,7 +60,11 @@ void add_lanes(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("lanes", "Shows each lane's owner, progress and lag");
   add_group_option(*command, context);
   add_list_options(*command, context, fields);
-  command->callback([&context] { context.run = [&context] { return show(context); }; });
+  command->callback([&context, command] {  // runs after that of a subcommand too
+    if (command->get_subcommands().empty()) context.run = [&context] { return show(context); };
+  });
+  add_lanes_reset(*command, context);
+  add_lanes_accept_loss(*command, context);
 }
 
 }  // namespace deja::cli

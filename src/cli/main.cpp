@@ -29,9 +29,9 @@ int fail(int code, const std::string& cause) {
   return code;
 }
 
-// The configuration options are taken before and after the command's name.
+// The common options are taken before and after the command's name.
 void add_everywhere(CLI::App& app, Context& context) {
-  add_config_options(app, context);
+  add_common_options(app, context);
   for (auto* command : app.get_subcommands([](CLI::App*) { return true; })) add_everywhere(*command, context);
 }
 
@@ -44,6 +44,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_key(app, context);
   add_outbox(app, context);
   add_dlq(app, context);
+  add_audit_log(app, context);
   add_send(app, context);
   add_dev(app, context);
   add_version(app, context);

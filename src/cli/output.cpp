@@ -76,6 +76,11 @@ std::string short_number(double number) {
   return text;
 }
 
+std::int64_t limit_of(const ListOptions& options) {
+  if (options.count) return std::numeric_limits<std::int64_t>::max();  // a number of rows, not of rows shown
+  return options.limit.value_or(options.format == Format::json ? std::numeric_limits<std::int64_t>::max() : table_limit);
+}
+
 std::string without_fraction(const std::string& time) {
   const auto dot = time.find('.');
   return dot == std::string::npos ? time : time.substr(0, dot) + "Z";
@@ -84,7 +89,7 @@ std::string without_fraction(const std::string& time) {
 }  // namespace
 
 Output::Output(const ListOptions& options, std::span<const Field> fields)
-    : options_(options), fields_(fields), limit_(options.limit.value_or(options.format == Format::json || options.count ? std::numeric_limits<std::int64_t>::max() : table_limit)) {
+    : options_(options), fields_(fields), limit_(limit_of(options)) {
   try {
     if (!options.filter.empty()) filter_ = Filter(options.filter, fields);
   } catch (const FilterError& error) {

@@ -28,6 +28,7 @@ inline constexpr std::string_view key_missing = "key_missing";
 inline constexpr std::string_view conflict = "conflict";
 inline constexpr std::string_view producer = "producer";      // of duplicates: a known key at another offset
 inline constexpr std::string_view redelivery = "redelivery";  // of duplicates: the same offset again
+inline constexpr std::string_view replay = "replay";          // of duplicates: read again after an operator's reset
 }  // namespace cause
 
 }  // namespace deja::core

@@ -116,6 +116,18 @@ std::map<Partition, LogRange> Admin::ranges(const Partitions& partitions) {
   return found;
 }
 
+std::map<Partition, std::int64_t> Admin::offsets_at(const Partitions& partitions, std::int64_t timestamp_ms) {
+  std::map<Partition, std::int64_t> found;
+  if (partitions.empty()) return found;
+  for (const auto& [partition, range] : ranges(partitions)) found[partition] = range.end;
+  const auto list = list_of(partitions, timestamp_ms);
+  impl_->check(rd_kafka_offsets_for_times(impl_->client(), list.get(), impl_->timeout()));
+  each(*list, [&](const auto& element) {
+    if (element.err == RD_KAFKA_RESP_ERR_NO_ERROR && element.offset >= 0) found[partition_of(element)] = element.offset;
+  });
+  return found;
+}
+
 std::map<Partition, GroupOffset> Admin::group_offsets(const Partitions& partitions) {
   std::map<Partition, GroupOffset> found;
   if (partitions.empty()) return found;

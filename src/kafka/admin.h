@@ -56,6 +56,8 @@ class Admin {
   TopicState topic(const std::string& name);
   /// Partitions that Kafka does not know are left out.
   std::map<Partition, LogRange> ranges(const Partitions& partitions);
+  /// The first record of each at or after a time (milliseconds since 1970), or the end of the log where there is none.
+  std::map<Partition, std::int64_t> offsets_at(const Partitions& partitions, std::int64_t timestamp_ms);
   /// Partitions for which the group has committed nothing are left out.
   std::map<Partition, GroupOffset> group_offsets(const Partitions& partitions);
   /// A topic's settings such as retention.ms; empty when the broker does not tell.

@@ -133,7 +133,9 @@ class RecordSender::Impl {
   }
 
   Stop refused(rd_kafka_resp_err_t error) const {
-    return Stop(exit_code_of(error), std::string("Kafka did not take a record: ") + rd_kafka_err2str(error) +
+    // Kafka had been reached before.
+    const auto code = exit_code_of(error) == exit_code::unavailable ? exit_code::try_again : exit_code_of(error);
+    return Stop(code, std::string("Kafka did not take a record: ") + rd_kafka_err2str(error) +
                                          (error == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT && !reason_.empty() ? " (" + reason_ + ")" : ""));
   }
 

@@ -20,7 +20,10 @@ std::string number_or_null(const std::optional<T>& n) {
 DeadLetterStore::DeadLetterStore(std::string schema, std::string group, std::string build)
     : schema_(std::move(schema)), group_(std::move(group)), build_(std::move(build)),
       count_(with_schema("select topic, handler, count(*), extract(epoch from clock_timestamp() - min(dead_at))::float8 "
-                         "from {schema}.dead_letters where lane = any($1::int[]) and status = 'open' group by 1, 2", schema_)) {}
+                         "from {schema}.dead_letters where lane = any($1::int[]) and status = 'open' group by 1, 2", schema_)),
+      offsets_(with_schema("select d.\"offset\" from {schema}.dead_letters d join {schema}.lanes l on l.id = $1::int and d.group_id = l.group_id and "
+                           "d.topic = l.topic and d.partition = l.partition and d.incarnation = l.incarnation "
+                           "where d.\"offset\" >= $2::bigint and d.\"offset\" < $3::bigint", schema_)) {}
 
 std::vector<DeadLetterId> DeadLetterStore::insert(Connection& c, const LaneState& lane, const std::vector<NewDeadLetter>& letters) const {
   if (letters.empty()) return {};
@@ -40,11 +43,18 @@ std::vector<DeadLetterId> DeadLetterStore::insert(Connection& c, const LaneState
            number_or_null(d.conflict_offset) + ')';
     first = false;
   }
-  sql += " on conflict (lane, incarnation, \"offset\") do nothing returning id, \"offset\", "
+  sql += " on conflict do nothing returning id, \"offset\", "
          "to_char(dead_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
   std::vector<DeadLetterId> ids;
   for (const auto& r : c.exec(sql)) ids.push_back({r[0].as<std::int64_t>(), r[1].as<std::int64_t>(), r[2].c_str()});
   return ids;
+}
+
+std::vector<std::int64_t> DeadLetterStore::offsets(Connection& c, const LaneState& lane, std::int64_t first, std::int64_t until) const {
+  std::vector<std::int64_t> found;
+  for (const auto& r : c.exec_params(offsets_, {std::to_string(lane.id), std::to_string(first), std::to_string(until)}))
+    found.push_back(r[0].as<std::int64_t>());
+  return found;
 }
 
 std::vector<DeadLetterStore::Count> DeadLetterStore::count(Connection& c, const std::vector<std::int32_t>& lanes) const {

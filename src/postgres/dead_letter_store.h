@@ -38,6 +38,9 @@ class DeadLetterStore {
   /// Stores all in one statement; the ids come back by offset. A record that has a row already is left to it (D2).
   std::vector<DeadLetterId> insert(Connection& c, const LaneState& lane, const std::vector<NewDeadLetter>& letters) const;
 
+  /// Offsets of the partition's records from `first` to before `until` that have a row already, whatever its status.
+  std::vector<std::int64_t> offsets(Connection& c, const LaneState& lane, std::int64_t first, std::int64_t until) const;
+
   struct Count {
     std::string topic, handler;
     std::int64_t open = 0;
@@ -47,7 +50,7 @@ class DeadLetterStore {
   std::vector<Count> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
 
  private:
-  std::string schema_, group_, build_, count_;
+  std::string schema_, group_, build_, count_, offsets_;
 };
 
 }  // namespace deja::postgres

@@ -48,6 +48,7 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
     if (!started) throw Fenced();
     DEJA_FAILPOINT(after_begin);
     start_ = *started;
+    leave_to_dead_letters();
     const auto before_claim = std::chrono::steady_clock::now();
     claim();
     result.claim_seconds = seconds_since(before_claim);

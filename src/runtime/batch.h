@@ -15,6 +15,7 @@
 #include "core/disposition.h"
 #include "core/outbound_event.h"
 #include "core/source_record.h"
+#include "postgres/audit_log_store.h"
 #include "postgres/dead_letter_store.h"
 #include "postgres/key_store.h"
 #include "postgres/lane_store.h"
@@ -43,6 +44,7 @@ struct Stores {
   postgres::KeyStore keys;
   postgres::OutboxStore outbox;
   postgres::DeadLetterStore dead_letters;
+  postgres::AuditLogStore audit_log;
 };
 
 /// How one record ended.
@@ -53,6 +55,9 @@ struct RecordOutcome {
   std::string error;
   bool kept = false;         // as a dead letter
   postgres::KeyHolder first;  // of a duplicate or conflict: the one that came first
+
+  /// It had its disposition before: a redelivery, which counts as no record.
+  bool settled_before() const { return disposition == core::Disposition::duplicate && cause == core::cause::redelivery; }
 };
 
 struct BatchResult {
@@ -93,6 +98,7 @@ class Batch {
     postgres::KeyHolder holder;
   };
 
+  void leave_to_dead_letters();
   void claim();
   bool settle_without_running(Slot& slot);
   const KeyUse* known_use(const PreparedRecord& record) const;

@@ -9,10 +9,26 @@
 
 namespace deja::runtime {
 
+// D2: after a reset, a record that is a dead letter already is left to its row: it is not run, and gets no second disposition.
+void Batch::leave_to_dead_letters() {
+  const auto first = slots_.front().outcome.offset, until = std::min(row_.reread_until, slots_.back().outcome.offset + 1);
+  if (first >= until) return;
+  const auto dead = stores_.dead_letters.offsets(connection_, row_, first, until);
+  DEJA_FAILPOINT(after_dead_letter_look);
+  const std::unordered_set<std::int64_t> offsets(dead.begin(), dead.end());
+  for (auto& slot : slots_) {
+    if (!offsets.contains(slot.outcome.offset)) continue;
+    slot.settled = true;
+    slot.outcome.disposition = core::Disposition::duplicate;
+    slot.outcome.cause = core::cause::redelivery;
+  }
+}
+
 void Batch::claim() {
   std::vector<postgres::KeyClaim> claims;
   for (const auto& slot : slots_) {
     const auto& p = *slot.prepared;
+    if (slot.settled) continue;
     p.each_key([&](const core::Uuid& key) {
       const auto [at, is_first] = keys_.try_emplace(key);
       if (!is_first) return;

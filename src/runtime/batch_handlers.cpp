@@ -31,7 +31,9 @@ bool Batch::settle_without_running(Slot& slot) {
   slot.outcome.first = use.holder;
   if (p.digest == use.digest) {
     slot.outcome.disposition = Disposition::duplicate;
-    slot.outcome.cause = core::cause::producer;
+    const auto& view = p.source->view;
+    const bool itself = view.offset < row_.reread_until && use.holder.offset == view.offset && use.holder.partition == view.partition && use.holder.topic == view.topic;
+    slot.outcome.cause = itself ? core::cause::replay : core::cause::producer;
     return true;
   }
   const std::string position = use.holder.topic + "/" + std::to_string(use.holder.partition) + "/" + std::to_string(use.holder.offset);
@@ -55,7 +57,7 @@ const Batch::KeyUse* Batch::known_use(const PreparedRecord& p) const {
 
 void Batch::run_singly() {
   for (auto& slot : slots_)
-    if (!settle_without_running(slot)) call(slot);
+    if (!slot.settled && !settle_without_running(slot)) call(slot);
 }
 
 void Batch::call(Slot& slot) {

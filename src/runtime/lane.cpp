@@ -195,7 +195,7 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
   {
     const std::lock_guard lock(mutex_);
     for (const auto& o : result.outcomes)
-      if (o.disposition == core::Disposition::duplicate) {
+      if (o.disposition == core::Disposition::duplicate && !o.settled_before()) {
         duplicates_.push_front({partition_.topic, partition_.number, o.offset, o.cause, o.first.topic, o.first.partition, o.first.offset, o.first.age_seconds});
         if (duplicates_.size() > remembered_duplicates) duplicates_.pop_back();
       }

@@ -99,7 +99,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   bool take_over(Worker& worker);
   std::optional<postgres::LaneState> take_row(Worker& worker);
   void fetch();
-  void notice_foreign_offset(const postgres::LaneState& row, const std::optional<kafka::CommittedOffset>& mark);
+  void notice_foreign_offset(Worker& worker, const postgres::LaneState& row, const std::optional<kafka::CommittedOffset>& mark);
   bool create_rows(Worker& worker, const postgres::LaneName& name);
   std::optional<std::int64_t> start_offset(const kafka::Partition& partition);
   Next look_at_loss(Worker& worker);

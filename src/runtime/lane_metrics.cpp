@@ -13,12 +13,14 @@ LaneMetrics::LaneMetrics(core::Metrics& m, const std::string& topic, const std::
       conflict_(m.counter("deja_records_total", {topic, handler, "conflict"})),
       dead_(m.counter("deja_records_total", {topic, handler, "dead"})),
       producer_(m.counter("deja_duplicates_total", {topic, handler, "producer"})),
+      replay_(m.counter("deja_duplicates_total", {topic, handler, "replay"})),
       redelivered_(m.counter("deja_duplicates_total", {topic, handler, "redelivery"})),
       ok_(m.counter("deja_attempts_total", {topic, handler, "ok"})), failed_(m.counter("deja_attempts_total", {topic, handler, "failed"})),
       rejected_(m.counter("deja_attempts_total", {topic, handler, "rejected"})),
       unavailable_(m.counter("deja_attempts_total", {topic, handler, "unavailable"})),
       stale_(m.counter("deja_stale_deliveries_total", {topic})), fenced_(m.counter("deja_fenced_total", {topic})),
       duplicate_age_(m.histogram("deja_duplicate_age_seconds", {topic, handler, "producer"})),
+      replay_age_(m.histogram("deja_duplicate_age_seconds", {topic, handler, "replay"})),
       handler_seconds_(m.histogram("deja_handler_duration_seconds", {topic, handler})),
       commit_seconds_(m.histogram("deja_commit_duration_seconds", {topic, handler})),
       claim_seconds_(m.histogram("deja_claim_duration_seconds", {topic, handler})),
@@ -31,15 +33,23 @@ LaneMetrics::LaneMetrics(core::Metrics& m, const std::string& topic, const std::
 
 void LaneMetrics::committed(const BatchResult& result, const std::vector<PreparedRecord>& records) {
   double counts[4] = {0, 0, 0, 0};
+  double replays = 0;
   for (const auto& o : result.outcomes) {
+    if (o.settled_before()) {
+      redelivered();
+      continue;
+    }
     ++counts[static_cast<std::size_t>(o.disposition)];
-    if (o.disposition == Disposition::duplicate) duplicate_age_.observe(o.first.age_seconds);
+    const bool replay = o.disposition == Disposition::duplicate && o.cause == core::cause::replay;
+    if (replay) ++replays;
+    if (o.disposition == Disposition::duplicate) (replay ? replay_age_ : duplicate_age_).observe(o.first.age_seconds);
     if (o.kept)
       metrics_.counter("deja_dead_lettered_total", {topic_, handler_, o.cause}).add();
   }
   processed_.add(counts[static_cast<std::size_t>(Disposition::processed)]);
   duplicate_.add(counts[static_cast<std::size_t>(Disposition::duplicate)]);
-  producer_.add(counts[static_cast<std::size_t>(Disposition::duplicate)]);
+  producer_.add(counts[static_cast<std::size_t>(Disposition::duplicate)] - replays);
+  replay_.add(replays);
   conflict_.add(counts[static_cast<std::size_t>(Disposition::conflict)]);
   dead_.add(counts[static_cast<std::size_t>(Disposition::dead)]);
   ok_.add(counts[static_cast<std::size_t>(Disposition::processed)]);

@@ -2,6 +2,7 @@
 
 #include "failpoints/failpoint.h"
 #include "postgres/errors.h"
+#include "postgres/transaction_control.h"
 #include "runtime/failures.h"
 #include "runtime/lane.h"
 #include "runtime/worker.h"
@@ -30,7 +31,7 @@ bool Lane::take_over(Worker& worker) {
   const auto row = take_row(worker);
   if (!row) return false;
   DEJA_FAILPOINT(after_take_over);
-  notice_foreign_offset(*row, mark);
+  notice_foreign_offset(worker, *row, mark);
   auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, row->published_seq, row->next_event_seq,
                                              [lane = weak_from_this(), this] {
                                                const auto alive = lane.lock();
@@ -103,7 +104,7 @@ void Lane::fetch() {
 // L9: Kafka's committed offset is ahead of the row. With our mark, the database went back: effects and progress went back together,
 // so reading again from the row is right; events published meanwhile come again under their ids. With a foreign mark, somebody
 // else handled these records: to go on would double their effects.
-void Lane::notice_foreign_offset(const postgres::LaneState& row, const std::optional<kafka::CommittedOffset>& mark) {
+void Lane::notice_foreign_offset(Worker& worker, const postgres::LaneState& row, const std::optional<kafka::CommittedOffset>& mark) {
   if (mark->offset <= row.next_offset) return;
   const auto where = partition_.topic + "/" + std::to_string(partition_.number);
   if (!mark->metadata.starts_with("deja/"))
@@ -113,10 +114,20 @@ void Lane::notice_foreign_offset(const postgres::LaneState& row, const std::opti
                    std::to_string(partition_.number) + " --to-offset " + std::to_string(mark->offset) + "` leaves to it what it handled, --to-offset " +
                    std::to_string(row.next_offset) + " handles that here, too");
   if (mark->offset <= row.reread_until) return;  // an operator's reset
+  if (row.id == row_.id && row.incarnation != row_.incarnation) return;  // an operator's accept-loss: the mark is the old log's
   context_.metrics.counter("deja_lane_rewinds_total", {partition_.topic}).add();
   context_.log.error("the database is behind what was committed to Kafka: it was restored or lost its tail; records are read again from its offset",
                      {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"lane", std::int64_t{number_}},
                       {"next_offset", row.next_offset}, {"committed_in_kafka", mark->offset}});
+  auto& connection = worker.connection();
+  postgres::in_transaction(connection, [&] {
+    // Kafka allows no character in a topic's name that JSON would have to escape
+    context_.stores.audit_log.append(connection, {"database went back", context_.batch.group, "found at a take-over: Kafka's committed offset, with deja's mark, is ahead of the lane",
+                                                  R"({"topic": ")" + partition_.topic + R"(", "partition": )" + std::to_string(partition_.number) + R"(, "lane": )" +
+                                                      std::to_string(number_) + R"(, "next_offset": )" + std::to_string(row.next_offset) +
+                                                      R"(, "committed_in_kafka": )" + std::to_string(mark->offset) + "}"});
+  });
+  DEJA_FAILPOINT(after_rewind_noted);
 }
 
 // L8: where a group starts is decided once for all partitions of a topic; a partition added later starts at its beginning.

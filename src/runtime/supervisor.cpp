@@ -216,10 +216,11 @@ void Supervisor::show_pauses() {
     if (!row) continue;
     const auto s = lane->status();
     auto& shown = pauses_in_rows_[row->id];
-    if (shown == s.paused_cause) continue;
+    const auto cause = s.paused_cause.empty() ? "" : row->token + s.paused_cause;  // a take-over clears the row
+    if (shown == cause) continue;
     context_.stores.lanes.show_pause(connection(), *row, s.paused_cause, s.blocked_by);
     DEJA_FAILPOINT(after_pause_shown);
-    shown = s.paused_cause;
+    shown = cause;
   }
 }
 

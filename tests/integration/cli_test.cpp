@@ -1,84 +1,16 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include "cli_support.h"
 
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
-#include <vector>
+#include <csignal>
+#include <future>
 
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
-#include <nlohmann/json.hpp>
+#include "kafka/mock_broker.h"
 
-#include "postgres/connection.h"
-#include "postgres/migrations.h"
-
-// Runs the `deja` command as an operator would.
+// The `deja` command as a whole.
 
 namespace deja {
 namespace {
-
-using nlohmann::json;
-using testing::HasSubstr;
-
-struct Result {
-  int code = -1;
-  std::string out, err;
-
-  std::vector<json> rows() const {
-    std::vector<json> all;
-    std::istringstream lines(out);
-    for (std::string line; std::getline(lines, line);) all.push_back(json::parse(line));
-    return all;
-  }
-  std::string last_error() const {
-    std::istringstream lines(err);
-    std::string last;
-    for (std::string line; std::getline(lines, line);) last = line;
-    return last;
-  }
-};
-
-std::string read_file(const std::string& name) {
-  std::ifstream in(name, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-class Cli : public testing::Test {
- protected:
-  void SetUp() override {
-    const char* url = std::getenv("DEJA_POSTGRES");
-    const char* kafka = std::getenv("DEJA_KAFKA");
-    if (url == nullptr || kafka == nullptr) GTEST_SKIP() << "DEJA_POSTGRES or DEJA_KAFKA is not set";
-    server_ = url;
-    name_ = "deja_cli_" + std::to_string(::getpid());
-    postgres::Connection connection({.url = server_, .what = "test"});
-    connection.exec("drop database if exists " + name_);
-    connection.exec("create database " + name_);
-    url_ = postgres::with_database(server_, name_);
-    char folder[] = "/tmp/deja-cli-test-XXXXXX";
-    folder_ = ::mkdtemp(folder);
-  }
-  void TearDown() override {
-    if (name_.empty()) return;
-    postgres::Connection({.url = server_, .what = "test"}).exec("drop database if exists " + name_ + " with (force)");
-    std::system(("rm -rf " + folder_).c_str());
-  }
-
-  // `arguments` as a shell reads them.
-  Result deja(const std::string& arguments, const std::string& before = "") {
-    const auto command = "cd " + folder_ + " && DEJA_POSTGRES='" + url_ + "' " + before + " timeout 90 " DEJA_BIN_DIR "/deja " + arguments + " > out 2> err";
-    const int status = std::system(command.c_str());
-    return {WEXITSTATUS(status), read_file(folder_ + "/out"), read_file(folder_ + "/err")};
-  }
-  void migrate() { ASSERT_EQ(deja("migrate").code, 0); }
-  void sql(const std::string& text) { postgres::Connection({.url = url_, .what = "test"}).exec(text); }
-  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ + "/" + name, std::ios::binary) << text; }
-  std::string topic(const std::string& what) const { return name_ + "_" + what; }
-
-  std::string server_, name_, url_, folder_;
-};
 
 TEST_F(Cli, WrongUsageEndsWith64AndNamesTheCauseLast) {
   EXPECT_EQ(deja("").code, 64);
@@ -160,6 +92,45 @@ TEST_F(Cli, SendSaysWhenKafkaIsAway) {
   const auto result = deja("send t x --set kafka.bootstrap.servers=127.0.0.1:1 --set startup.timeout.ms=1000");
   EXPECT_EQ(result.code, 69);
   EXPECT_THAT(result.last_error(), HasSubstr("127.0.0.1:1"));
+}
+
+TEST_F(Cli, SendThatLosesKafkaMidwaySaysTryAgain) {
+  std::signal(SIGPIPE, SIG_IGN);
+  auto broker = std::make_unique<kafka::MockBroker>();
+  ASSERT_EQ(::mkfifo((folder_ + "/lines").c_str(), 0600), 0);
+  auto sent = std::async(std::launch::async, [&] {
+    return deja("send t --file - --output json --set startup.timeout.ms=2000 --set kafka.bootstrap.servers=" + broker->bootstrap_servers() + " < lines");
+  });
+  std::ofstream lines(folder_ + "/lines");
+  lines << "{\"value\":\"1\"}\n" << std::flush;
+  while (sent.wait_for(std::chrono::milliseconds(20)) == std::future_status::timeout && read_file(folder_ + "/out").empty()) lines << "\n" << std::flush;
+  broker.reset();
+  lines << "{\"value\":\"2\"}\n" << std::flush;
+  lines.close();
+  const auto result = sent.get();
+  EXPECT_EQ(result.code, 75) << result.err;
+  EXPECT_THAT(result.last_error(), HasSubstr("records sent: 1"));
+}
+
+TEST_F(Cli, EveryCommandTakesTheCommonOptions) {
+  for (const auto* command : {"", "migrate", "doctor", "config", "handlers", "lanes", "lanes reset", "lanes accept-loss", "outbox", "dlq", "dlq list", "dlq show", "audit-log", "send", "dev", "version"}) {
+    const auto result = deja(std::string(command) + " --config f --set group.id=x --group g --output json --limit 5 --count --help");
+    EXPECT_EQ(result.code, 0) << command << ": " << result.err;
+    for (const auto* option : {"--config", "--set", "--group", "--output", "--limit", "--count"}) EXPECT_THAT(result.out, HasSubstr(option)) << command;
+  }
+  EXPECT_EQ(deja("version --group g --limit 1 --count").out, "1\n");
+  EXPECT_EQ(deja("--group g version --output json").rows().size(), 1u);
+}
+
+TEST_F(Cli, CountIsOfAllRowsWhateverTheLimitAndAWrongLimitIsToldPlainly) {
+  migrate();
+  for (int i = 0; i < 3; ++i) sql("insert into deja.lanes (group_id, topic, partition, lane, next_offset) values ('g', 't', " + std::to_string(i) + ", 0, 0)");
+  EXPECT_EQ(deja("lanes --count --limit 2").out, "3\n");
+  for (const auto* wrong : {"-1", "x", "1.5"}) {
+    const auto result = deja(std::string("lanes --limit ") + wrong);
+    EXPECT_EQ(result.code, 64) << wrong;
+    EXPECT_THAT(result.last_error(), HasSubstr(std::string(wrong) + " is no whole number from 0 on"));
+  }
 }
 
 TEST_F(Cli, ShowsLanesWithTheirLag) {

@@ -10,7 +10,7 @@ import struct
 import time
 from collections import namedtuple
 
-PRODUCE, FETCH, LIST_OFFSETS, METADATA, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 2, 3, 19, 20
+PRODUCE, FETCH, LIST_OFFSETS, METADATA, OFFSET_FETCH, CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS = 0, 1, 2, 3, 9, 19, 20, 21
 NO_ERROR, UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_LEADER, TOPIC_EXISTS = 0, 3, 5, 6, 36
 LATEST, EARLIEST = -1, -2
 
@@ -302,6 +302,32 @@ class Cluster:
         if error:
             raise KafkaError(f"{topic}/{partition}", error)
         return offset
+
+    def delete_records(self, topic, partition, before):
+        """As retention does: offsets below `before` are gone."""
+        self.partitions(topic)
+        body = struct.pack(">i", 1) + _text(topic) + struct.pack(">iiqi", 1, partition, before, 30000)
+        reply = self._call(self.leaders[topic][partition], DELETE_RECORDS, 0, body)
+        reply.take("ii")
+        reply.text()
+        reply.take("i")
+        _partition, _low, error = reply.take("iqh")
+        if error:
+            raise KafkaError(f"deleting records of {topic}/{partition}", error)
+
+    def committed(self, group, topic, partition):
+        """(offset, metadata) as the group's coordinator knows it, which is any broker of a cluster of one; offset -1: none."""
+        body = _text(group) + struct.pack(">i", 1) + _text(topic) + struct.pack(">ii", 1, partition)
+        reply = self._call(self.bootstrap, OFFSET_FETCH, 1, body)
+        reply.take("i")
+        reply.text()
+        reply.take("i")
+        _partition, offset = reply.take("iq")
+        metadata = reply.text()
+        error = reply.take("h")
+        if error:
+            raise KafkaError(f"offset of {group} in {topic}/{partition}", error)
+        return offset, metadata
 
     def end_offsets(self, topic):
         return {p: self.offset(topic, p) for p in self.partitions(topic)}

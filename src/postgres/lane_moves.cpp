@@ -1,0 +1,85 @@
+#include "postgres/lane_moves.h"
+
+#include "postgres/columns.h"
+#include "postgres/sql.h"
+
+namespace deja::postgres {
+
+namespace {
+const std::string of_partition = " where group_id = $1 and topic = $2 and partition = $3::int and lane < lane_count";
+// The owner is fenced, what it knows of the log is void, and its pause is over.
+const std::string fenced = "owner_token = null, batch_seq = batch_seq + 1, leader_epoch = null, witness_offset = null, witness_timestamp = null, "
+                           "witness_digest = null, paused_cause = null, blocked_by = null";
+
+std::vector<std::optional<std::string>> arguments(const LanePartition& p) { return {p.group, p.topic, std::to_string(p.partition)}; }
+std::vector<std::optional<std::string>> arguments(const LanePartition& p, std::initializer_list<std::string> more) {
+  auto all = arguments(p);
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+}  // namespace
+
+LaneMoves::LaneMoves(std::string schema) : schema_(std::move(schema)) {}
+
+std::string LaneMoves::sql(std::string_view text) const { return with_schema(text, schema_); }
+
+std::vector<std::int32_t> LaneMoves::partitions(Connection& c, const std::string& group, const std::string& topic) const {
+  std::vector<std::int32_t> found;
+  for (const auto& r : c.exec_params(sql("select distinct partition from {schema}.lanes where group_id = $1 and topic = $2 and lane < lane_count order by 1"), {group, topic}))
+    found.push_back(r[0].as<std::int32_t>());
+  return found;
+}
+
+std::vector<LanePosition> LaneMoves::lanes(Connection& c, const LanePartition& partition) const {
+  std::vector<LanePosition> found;
+  const auto result = c.exec_params(sql("select lane, next_offset, owner_token is not null and not clean, paused_cause from {schema}.lanes" + of_partition + " order by lane"), arguments(partition));
+  for (const auto& r : result) {
+    Columns columns(r);
+    LanePosition position;
+    position.lane = static_cast<std::int32_t>(columns.number());
+    position.next_offset = columns.number();
+    position.owned = columns.flag();
+    position.paused_cause = columns.maybe_text();
+    found.push_back(std::move(position));
+  }
+  return found;
+}
+
+RangeContent LaneMoves::content(Connection& c, const LanePartition& partition, std::int64_t from, std::int64_t until,
+                                bool with_keys) const {
+  const auto range = arguments(partition, {std::to_string(from), std::to_string(until)});
+  RangeContent content;
+  content.dead_letters = c.exec_params(sql("select count(*) from {schema}.dead_letters d where group_id = $1 and topic = $2 and partition = $3::int and "
+                                           "\"offset\" >= $4::bigint and \"offset\" < $5::bigint and incarnation in (select incarnation from {schema}.lanes" + of_partition + ")"),
+                                       range)[0][0].as<std::int64_t>();
+  if (!with_keys) return content;
+  content.known_keys = c.exec_params(sql("select count(*) from {schema}.keys_1 where \"offset\" >= $4::bigint and \"offset\" < $5::bigint and "
+                                         "lane = any(array(select id from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int))"),
+                                     range)[0][0].as<std::int64_t>();
+  return content;
+}
+
+bool LaneMoves::key_free(Connection& c, const std::string& group, const std::string& topic) const {
+  return !c.exec_params(sql("select 1 from {schema}.recipes where group_id = $1 and topic = $2 and strategy like 'offset:%'"), {group, topic}).empty();
+}
+
+std::vector<LanePosition> LaneMoves::lock(Connection& c, const LanePartition& partition) const {
+  // B1: the locks first, what they protect in a further statement
+  c.exec_params(sql("select 1 from {schema}.lanes" + of_partition + " order by lane for update"), arguments(partition));
+  return lanes(c, partition);
+}
+
+void LaneMoves::reset(Connection& c, const LanePartition& partition, std::int64_t next_offset, std::int64_t reread_until) const {
+  c.exec_params(sql("update {schema}.lanes set next_offset = $4::bigint, reread_until = greatest(reread_until, $5::bigint), " + fenced + of_partition),
+                arguments(partition, {std::to_string(next_offset), std::to_string(reread_until)}));
+}
+
+std::string LaneMoves::accept_loss(Connection& c, const LanePartition& partition, std::int64_t next_offset, bool never_back) const {
+  const std::string incarnation = c.exec("select gen_random_uuid()")[0][0].c_str();
+  c.exec_params(sql("update {schema}.lanes set next_offset = greatest($4::bigint, case when $5::boolean then next_offset end), incarnation = $6::uuid, "
+                    "reread_until = 0, " + fenced + of_partition),
+                arguments(partition, {std::to_string(next_offset), never_back ? "true" : "false", incarnation}));
+  return incarnation;
+}
+
+}  // namespace deja::postgres

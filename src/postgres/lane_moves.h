@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "postgres/connection.h"
+
+// What an operator does to the lanes of a partition: move them, all in one transaction. The owner finds its token gone and takes over
+// again from the row.
+
+namespace deja::postgres {
+
+struct LanePartition {
+  std::string group, topic;
+  std::int32_t partition = 0;
+};
+
+struct LanePosition {
+  std::int32_t lane = 0;
+  std::int64_t next_offset = 0;
+  bool owned = false;  ///< a program works on it, or ended without handing over
+  std::optional<std::string> paused_cause;
+};
+
+/// What deja did with the records of a range of offsets.
+struct RangeContent {
+  std::int64_t known_keys = 0;    ///< records whose own key is known
+  std::int64_t dead_letters = 0;  ///< in the present incarnation, whatever their status
+};
+
+/// Threading: one thread. Errors: whatever libpqxx throws.
+class LaneMoves {
+ public:
+  explicit LaneMoves(std::string schema);
+
+  std::vector<std::int32_t> partitions(Connection& c, const std::string& group, const std::string& topic) const;
+  /// In the order of the lanes, without retired ones.
+  std::vector<LanePosition> lanes(Connection& c, const LanePartition& partition) const;
+  /// `with_keys` reads every key there is: not for a transaction that holds locks.
+  RangeContent content(Connection& c, const LanePartition& partition, std::int64_t from, std::int64_t until, bool with_keys) const;
+  /// The handler identifies records by their offset alone, so that it would handle them again.
+  bool key_free(Connection& c, const std::string& group, const std::string& topic) const;
+
+  // In the caller's transaction.
+  /// The same under the rows' locks, taken in the order of the lanes. Waits for batches in flight.
+  std::vector<LanePosition> lock(Connection& c, const LanePartition& partition) const;
+  /// Records below `reread_until` were consumed before (D2).
+  void reset(Connection& c, const LanePartition& partition, std::int64_t next_offset, std::int64_t reread_until) const;
+  /// From now on the log is another one. `never_back`: lanes beyond `next_offset` stay where they are. Returns the new incarnation.
+  std::string accept_loss(Connection& c, const LanePartition& partition, std::int64_t next_offset, bool never_back) const;
+
+ private:
+  std::string sql(std::string_view text) const;
+  std::string schema_;
+};
+
+}  // namespace deja::postgres
