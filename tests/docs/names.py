@@ -19,6 +19,8 @@ SETTING_ROOTS = {"group", "dedup", "postgres", "http", "start", "batch", "lanes"
                  "park", "key", "keys", "tenant", "dlq", "outbox", "log"}
 PASSED_ON = ("kafka.", "app.")
 PROGRAMS = {"deja", "deja-payments", "my-program"}
+# Commands that pages describe already and that are being built. An entry goes as soon as its command is there.
+PLANNED = {"deja audit", "deja audit-log", "deja lanes reset", "deja lanes accept-loss"}
 
 
 @dataclass
@@ -69,6 +71,10 @@ def files(code, facts):
             yield f"there is no file {path}"
 
 
+def is_planned(words, facts):
+    return any(" ".join(words[:command.count(" ") + 1]) == command and command not in facts.options for command in PLANNED)
+
+
 def commands(code, facts):
     for command in re.split(r"[|;]| && | &$|\$\(", re.sub(r"'[^']*'", "X", code)):
         words = [os.path.basename(w.strip('"')) if w.strip('"').endswith(("/deja", "/my-program")) else w for w in command.split()]
@@ -77,6 +83,8 @@ def commands(code, facts):
         words = [w for w in words if not w.startswith("#")]
         if "--" in words:
             words = words[:words.index("--")]
+        if is_planned(words, facts):
+            continue
         name = "deja-payments" if words[0] == "my-program" else words[0]
         if name == "deja" and len(words) == 1:
             continue
@@ -135,7 +143,7 @@ def collect_options(program, words, found):
     text = help_of(program, *words[1:])
     found[" ".join(words)] = set(re.findall(r"--[a-z-]+", text))
     listed = re.search(r"^Subcommands:\n((?:  .*\n?)+)", text, flags=re.M)
-    for name in re.findall(r"^  (\w+) ", listed[1], flags=re.M) if listed else ():
+    for name in re.findall(r"^  ([\w-]+) ", listed[1], flags=re.M) if listed else ():
         collect_options(program, [*words, name], found)
 
 
@@ -173,7 +181,7 @@ def main():
     root, programs, compiler = sys.argv[1:4]
     facts = facts_of(root, programs)
     assert facts.settings and facts.metrics and facts.tables and "deja dlq list" in facts.options, "the facts could not be read"
-    wrong = []
+    wrong = [f"tests/docs/names.py: `{command}` is there now: remove it from PLANNED" for command in sorted(PLANNED & facts.options.keys())]
     for page in pages.page_names(root):
         text = pages.read(root, page)
         wrong += [f"{page}: {each}" for each in findings(page, text, facts)]
