@@ -59,6 +59,7 @@ void add_handlers(CLI::App& app, Context& context);
 void add_lanes(CLI::App& app, Context& context);
 void add_outbox(CLI::App& app, Context& context);
 void add_dlq(CLI::App& app, Context& context);
+void add_audit(CLI::App& app, Context& context);
 void add_send(CLI::App& app, Context& context);
 void add_dev(CLI::App& app, Context& context);
 void add_version(CLI::App& app, Context& context);

@@ -43,6 +43,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_lanes(app, context);
   add_outbox(app, context);
   add_dlq(app, context);
+  add_audit(app, context);
   add_send(app, context);
   add_dev(app, context);
   add_version(app, context);

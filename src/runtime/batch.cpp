@@ -79,7 +79,8 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
   result.first_event_seq = start_.next_event_seq;
   result.events = make_events(ids);
   const auto events = static_cast<std::int64_t>(result.events.size());
-  connection_.exec(stores_.outbox.insert_sql(connection_, start_.open_segment, row_.id, result.first_event_seq, result.events) +
+  connection_.exec(stores_.event_topics.insert_sql(connection_, result.events) +
+                   stores_.outbox.insert_sql(connection_, start_.open_segment, row_.id, result.first_event_seq, result.events) +
                    stores_.lanes.close_sql(row_, events));
   result.row = row_;
   result.row.batch_seq += 1;
@@ -102,6 +103,7 @@ void Batch::commit(BatchResult& result) {
   result.commit_sent = true;
   postgres::commit(connection_);
   result.commit_seconds = seconds_since(before);
+  stores_.event_topics.committed(result.events);
 }
 
 std::vector<core::OutboundEvent> Batch::make_events(const std::vector<postgres::DeadLetterId>& ids) {

@@ -16,6 +16,7 @@
 #include "core/outbound_event.h"
 #include "core/source_record.h"
 #include "postgres/dead_letter_store.h"
+#include "postgres/event_topic_store.h"
 #include "postgres/key_store.h"
 #include "postgres/lane_store.h"
 #include "postgres/outbox_store.h"
@@ -43,6 +44,7 @@ struct Stores {
   postgres::KeyStore keys;
   postgres::OutboxStore outbox;
   postgres::DeadLetterStore dead_letters;
+  postgres::EventTopicStore event_topics;
 };
 
 /// How one record ended.

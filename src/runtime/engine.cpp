@@ -50,7 +50,8 @@ class Engine::Impl {
                  {options_.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
                   options_.handler_timeout, max_event_bytes(options_.producer)},
                  {{options_.schema, options_.instance}, postgres::KeyStore(options_.schema), postgres::OutboxStore(options_.schema),
-                  postgres::DeadLetterStore(options_.schema, options_.group, options_.build)},
+                  postgres::DeadLetterStore(options_.schema, options_.group, options_.build),
+                  postgres::EventTopicStore(options_.schema, options_.group)},
                  dependencies_, connection_options(options_), options_.secret, options_.tenant_header, options_.start_from,
                  options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/event_number.h"
 #include "runtime/failures.h"
 #include "runtime/lane.h"
 #include "runtime/worker.h"
@@ -17,7 +18,8 @@ bool Lane::take_over(Worker& worker) {
     row = context_.stores.lanes.take_over(connection, name);
     if (!row) return false;
   }
-  auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, row->published_seq, row->next_event_seq,
+  auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, core::event_number_prefix(context_.batch.group, row->id),
+                                             row->published_seq, row->next_event_seq,
                                              [lane = weak_from_this(), this] {
                                                const auto alive = lane.lock();
                                                if (!alive) return;
