@@ -74,3 +74,12 @@ create table {schema}.event_topics (
   first_seen  timestamptz not null default clock_timestamp(),
   primary key (group_id, topic)
 );
+
+-- Where a lane began: records before it were never the group's, and no audit misses them.
+alter table {schema}.lanes add column start_offset bigint not null default 0;
+create function {schema}.keep_start_offset() returns trigger language plpgsql as $$
+begin
+  new.start_offset := new.next_offset;
+  return new;
+end $$;
+create trigger lane_keeps_its_start before insert on {schema}.lanes for each row execute function {schema}.keep_start_offset();

@@ -17,6 +17,7 @@ struct Application::Impl {
   std::unique_ptr<Runtime> runtime;
   std::string init_sql;
   bool init = false, audit = false;
+  AuditOptions audit_options;
 };
 
 namespace {
@@ -41,7 +42,12 @@ Application::Application(std::string name, int argc, char** argv) : impl_(std::m
   cli.add_option("--set", options.set, "a setting, stronger than the file; may be repeated")->type_name("KEY=VALUE")->allow_extra_args(false)->take_all();
   cli.add_flag("--init", impl_->init, "create the program's own tables, then end");
   cli.add_flag("--abandon", options.abandon, "start although lanes that no program works any more hold unpublished events; they stay in the database");
-  cli.add_flag("--audit", impl_->audit, "re-read the log and prove one disposition for every record (not in this version)");
+  auto* audit = cli.add_flag("--audit", impl_->audit, "re-read the log, prove one disposition for every record and one event for every number, then end");
+  auto& wanted = impl_->audit_options;
+  cli.add_option("--topic", wanted.topic, "with --audit: only this topic")->type_name("TOPIC")->needs(audit);
+  cli.add_option("--from", wanted.from, "with --audit: only records from this offset on")->type_name("OFFSET")->check(CLI::NonNegativeNumber)->needs(audit);
+  cli.add_option("--to", wanted.to, "with --audit: only records below this offset")->type_name("OFFSET")->check(CLI::NonNegativeNumber)->needs(audit);
+  cli.add_option("--output", wanted.output, "with --audit: table, or json (one object a line)")->check(CLI::IsMember({"table", "json"}))->type_name("table|json")->needs(audit);
   cli.add_flag("--version", show_version, "print the version of deja, then end");
   try {
     cli.parse(argc, argv);
@@ -55,10 +61,6 @@ Application::Application(std::string name, int argc, char** argv) : impl_(std::m
   if (show_version) {
     std::cout << name << " (deja " << version() << ")\n";
     leave(exit_code::clean);
-  }
-  if (impl_->audit) {
-    std::fprintf(stderr, "%s: --audit is not part of this version\n", name.c_str());
-    leave(exit_code::usage);
   }
   name_ = std::move(name);
   try {
@@ -86,6 +88,7 @@ int Application::run() {
       if (!impl_->init_sql.empty()) runtime.run_sql(impl_->init_sql);
       return exit_code::clean;
     }
+    if (impl_->audit) return runtime.impl_->audit(impl_->audit_options);
     impl_->signals->on_stop([&runtime] { runtime.request_stop(); });
     runtime.start();
     if (!runtime.wait()) runtime.impl_->log().warn("drain.timeout.ms cut the drain short; what was not committed will be read again");

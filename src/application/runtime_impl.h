@@ -1,8 +1,11 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include <deja/runtime.h>
@@ -14,6 +17,13 @@
 #include "runtime/engine.h"
 
 namespace deja {
+
+/// Of PROGRAM --audit.
+struct AuditOptions {
+  std::optional<std::string> topic;
+  std::optional<std::int64_t> from, to;
+  std::string output = "table";
+};
 
 class Runtime::Impl {
  public:
@@ -29,6 +39,8 @@ class Runtime::Impl {
   void request_stop();
   bool handler_hangs() const;
   void run_sql(std::string_view sql);
+  /// With the handlers' own functions. Returns the exit code.
+  int audit(const AuditOptions& options) const;
 
  private:
   runtime::EngineOptions engine_options() const;

@@ -45,6 +45,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_outbox(app, context);
   add_dlq(app, context);
   add_audit_log(app, context);
+  add_audit(app, context);
   add_send(app, context);
   add_dev(app, context);
   add_version(app, context);

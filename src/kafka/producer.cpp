@@ -4,6 +4,7 @@
 
 #include <deja/errors.h>
 
+#include "core/event_number.h"
 #include "kafka/client.h"
 
 #ifdef __clang__
@@ -48,11 +49,13 @@ class Producer::Impl {
     while (rd_kafka_outq_len(client_.get()) > 0 && std::chrono::steady_clock::now() < give_up) rd_kafka_poll(client_.get(), 100);
   }
 
-  Sent send(const std::shared_ptr<DeliveryTarget>& target, std::int64_t seq, const core::OutboundEvent& event, std::string& error) {
-    HeadersPointer headers(rd_kafka_headers_new(event.headers.size()));
+  Sent send(const std::shared_ptr<DeliveryTarget>& target, std::int64_t seq, const core::OutboundEvent& event, const std::string& number,
+            std::string& error) {
+    HeadersPointer headers(rd_kafka_headers_new(event.headers.size() + 1));
     for (const auto& h : event.headers)
       rd_kafka_header_add(headers.get(), h.name.data(), static_cast<ssize_t>(h.name.size()), h.value.has_value() ? h.value.view().data() : nullptr,
                           h.value.has_value() ? static_cast<ssize_t>(h.value.size()) : 0);
+    rd_kafka_header_add(headers.get(), core::event_number_header, -1, number.data(), static_cast<ssize_t>(number.size()));
     auto in_flight = std::make_unique<InFlight>(InFlight{target, seq});
     const auto bytes = [](const Bytes& b) { return const_cast<char*>(b.has_value() ? b.view().data() : nullptr); };  // copied
     const auto code = rd_kafka_producev(
@@ -104,8 +107,8 @@ Producer::Producer(const Settings& settings, const std::string& client_id, std::
     : impl_(std::make_unique<Impl>(settings, client_id, generation, log)) {}
 Producer::~Producer() = default;
 Producer::Sent Producer::send(const std::shared_ptr<DeliveryTarget>& target, std::int64_t seq, const core::OutboundEvent& event,
-                              std::string& error) {
-  return impl_->send(target, seq, event, error);
+                              const std::string& number, std::string& error) {
+  return impl_->send(target, seq, event, number, error);
 }
 int Producer::poll(std::chrono::milliseconds timeout) { return impl_->poll(timeout); }
 bool Producer::flush(std::chrono::milliseconds timeout) { return impl_->flush(timeout); }

@@ -31,8 +31,9 @@ class Producer {
   ~Producer();
 
   enum class Sent { yes, queue_full, refused };
-  /// The bytes are copied. `refused`: the error is in `error`, and the same event would be refused again.
-  Sent send(const std::shared_ptr<DeliveryTarget>& target, std::int64_t seq, const core::OutboundEvent& event, std::string& error);
+  /// The bytes are copied. `number`: sent along as core::event_number_header. `refused`: the error is in `error`, and the same event would be refused again.
+  Sent send(const std::shared_ptr<DeliveryTarget>& target, std::int64_t seq, const core::OutboundEvent& event, const std::string& number,
+            std::string& error);
   /// Serves deliveries for up to `timeout`; returns how many.
   int poll(std::chrono::milliseconds timeout);
   /// Waits for what was sent. False: some is still under way.

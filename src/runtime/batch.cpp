@@ -87,7 +87,8 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
   result.first_event_seq = start_.next_event_seq;
   result.events = make_events(ids);
   const auto events = static_cast<std::int64_t>(result.events.size());
-  connection_.exec(stores_.outbox.insert_sql(connection_, start_.open_segment, row_.id, result.first_event_seq, result.events) +
+  connection_.exec(stores_.event_topics.insert_sql(connection_, result.events) +
+                   stores_.outbox.insert_sql(connection_, start_.open_segment, row_.id, result.first_event_seq, result.events) +
                    stores_.lanes.close_sql(row_, events));
   DEJA_FAILPOINT(after_close);
   result.row = row_;
@@ -113,6 +114,7 @@ void Batch::commit(BatchResult& result) {
   postgres::commit(connection_);
   DEJA_FAILPOINT(after_commit_sent);
   result.commit_seconds = seconds_since(before);
+  stores_.event_topics.committed(result.events);
 }
 
 std::vector<core::OutboundEvent> Batch::make_events(const std::vector<postgres::DeadLetterId>& ids) {

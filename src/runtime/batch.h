@@ -17,6 +17,7 @@
 #include "core/source_record.h"
 #include "postgres/audit_log_store.h"
 #include "postgres/dead_letter_store.h"
+#include "postgres/event_topic_store.h"
 #include "postgres/key_store.h"
 #include "postgres/lane_store.h"
 #include "postgres/outbox_store.h"
@@ -45,6 +46,7 @@ struct Stores {
   postgres::OutboxStore outbox;
   postgres::DeadLetterStore dead_letters;
   postgres::AuditLogStore audit_log;
+  postgres::EventTopicStore event_topics;
 };
 
 /// How one record ended.

@@ -61,7 +61,7 @@ class Engine::Impl {
                   options_.handler_timeout, max_event_bytes(options_.producer)},
                  {{options_.schema, options_.instance}, postgres::KeyStore(options_.schema), postgres::OutboxStore(options_.schema),
                   postgres::DeadLetterStore(options_.schema, options_.group, options_.build),
-                  postgres::AuditLogStore(options_.schema)},
+                  postgres::AuditLogStore(options_.schema), postgres::EventTopicStore(options_.schema, options_.group)},
                  dependencies_, watched(connection_options(options_), watch_), options_.schema, options_.keys, options_.start_from,
                  options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}

@@ -11,9 +11,9 @@ constexpr std::size_t max_entries = 20000, low_entries = 2000;
 constexpr std::size_t max_bytes = 16U << 20;
 }  // namespace
 
-LaneOutbox::LaneOutbox(Relay& relay, core::Metrics& metrics, const std::string& topic, std::int64_t published_seq, std::int64_t next_event_seq,
-                       std::function<void()> all_acknowledged)
-    : relay_(relay), published_(metrics.counter("deja_outbox_published_total", {topic})),
+LaneOutbox::LaneOutbox(Relay& relay, core::Metrics& metrics, const std::string& topic, std::string number_prefix, std::int64_t published_seq,
+                       std::int64_t next_event_seq, std::function<void()> all_acknowledged)
+    : relay_(relay), number_prefix_(std::move(number_prefix)), published_(metrics.counter("deja_outbox_published_total", {topic})),
       errors_(metrics.counter("deja_outbox_publish_errors_total", {topic})), duration_(metrics.histogram("deja_outbox_publish_duration_seconds", {topic})), all_acknowledged_(std::move(all_acknowledged)),
       acknowledged_(published_seq), table_{published_seq + 1, next_event_seq} {}
 
@@ -80,7 +80,7 @@ bool LaneOutbox::pump() {
       }
       std::string error;
       DEJA_FAILPOINT(before_publish);
-      switch (producer.send(shared_from_this(), entry.seq, entry.event, error)) {
+      switch (producer.send(shared_from_this(), entry.seq, entry.event, number_prefix_ + std::to_string(entry.seq), error)) {
         case kafka::Producer::Sent::queue_full:
           return false;
         case kafka::Producer::Sent::refused:

@@ -26,9 +26,10 @@ class Relay;
 /// Threading: any thread. Locks: the relay's producer before this object's own.
 class LaneOutbox final : public kafka::DeliveryTarget, public std::enable_shared_from_this<LaneOutbox> {
  public:
-  /// Everything in [published_seq + 1, next_event_seq) waits in the table: what the owner before left.
-  LaneOutbox(Relay& relay, core::Metrics& metrics, const std::string& topic, std::int64_t published_seq, std::int64_t next_event_seq,
-             std::function<void()> all_acknowledged);
+  /// Everything in [published_seq + 1, next_event_seq) waits in the table: what the owner before left. `number_prefix`: of the header
+  /// that numbers the lane's events, see core/event_number.h.
+  LaneOutbox(Relay& relay, core::Metrics& metrics, const std::string& topic, std::string number_prefix, std::int64_t published_seq,
+             std::int64_t next_event_seq, std::function<void()> all_acknowledged);
 
   /// After the commit of a batch.
   void committed(std::int64_t first_seq, std::vector<core::OutboundEvent> events);
@@ -68,6 +69,7 @@ class LaneOutbox final : public kafka::DeliveryTarget, public std::enable_shared
   void refused(std::uint64_t generation, const Entry& entry, const std::string& error);
 
   Relay& relay_;
+  const std::string number_prefix_;
   core::Counter& published_;
   core::Counter& errors_;
   core::Histogram& duration_;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/event_number.h"
 #include "failpoints/failpoint.h"
 #include "postgres/errors.h"
 #include "postgres/transaction_control.h"
@@ -32,7 +33,8 @@ bool Lane::take_over(Worker& worker) {
   if (!row) return false;
   DEJA_FAILPOINT(after_take_over);
   notice_foreign_offset(worker, *row, mark);
-  auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, row->published_seq, row->next_event_seq,
+  auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, core::event_number_prefix(context_.batch.group, row->id),
+                                             row->published_seq, row->next_event_seq,
                                              [lane = weak_from_this(), this] {
                                                const auto alive = lane.lock();
                                                if (!alive) return;

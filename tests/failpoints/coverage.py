@@ -29,6 +29,8 @@ FAILPOINT = re.compile(r"DEJA_FAILPOINT\((\w+)\)")
 # (file, function, call) without a failpoint behind it, and why
 ALLOWED = {
     ("intake.cpp", "committed_mark", "committed"): "hands the answer to the lane, which has the failpoint",
+    ("batch.cpp", "commit", "committed"): "remembers in memory which topics are known; what follows is after_commit",
+    ("lane_ownership.cpp", "notice_foreign_offset", "in_transaction"): "around append(), with after_rewind_noted behind it",
     ("intake.cpp", "watermarks", "watermarks"): "as committed_mark",
     ("intake.cpp", "partition_count", "partition_count"): "as committed_mark",
     ("intake.cpp", "run", "pause"): "a local flag of the client; what follows is after_drain_begun",

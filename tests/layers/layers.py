@@ -16,11 +16,12 @@ MAY_INCLUDE = {
     "config": {"core"},
     "kafka": {"core", "config"},
     "postgres": {"core", "config"},
+    "audit": {"core", "config", "kafka", "postgres"},
     "runtime": {"core", "config", "kafka", "postgres"},
     "ops": {"core", "config", "kafka", "postgres"},
     "testing": {"core", "config", "kafka", "postgres", "runtime"},
-    "application": {"core", "config", "kafka", "postgres", "runtime", "ops", "testing"},
-    "cli": {"core", "config", "kafka", "postgres", "runtime", "ops", "testing", "application"},
+    "application": {"core", "config", "kafka", "postgres", "audit", "runtime", "ops", "testing"},
+    "cli": {"core", "config", "kafka", "postgres", "audit", "runtime", "ops", "testing", "application"},
 }
 # driver's headers -> where they may be included
 DRIVERS = {

@@ -132,7 +132,8 @@ class LaneRig {
   std::unique_ptr<detail::HandlerInstance> handler_;
   runtime::BatchSettings settings_;
   runtime::Preparer preparer_;
-  runtime::Stores stores_{{"deja", "test"}, postgres::KeyStore("deja"), postgres::OutboxStore("deja"), postgres::DeadLetterStore("deja", "test", "test")};
+  runtime::Stores stores_{{"deja", "test"}, postgres::KeyStore("deja"), postgres::OutboxStore("deja"), postgres::DeadLetterStore("deja", "test", "test"),
+                                 postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "test")};
   std::unique_ptr<postgres::Connection> connection_;
   std::unique_ptr<postgres::PreparedStatements> prepared_;
   postgres::LaneState row_;

@@ -1,0 +1,278 @@
+#include "audit/record_audit.h"
+
+#include <algorithm>
+
+#include "audit/worker_pool.h"
+#include "postgres/explain.h"
+
+namespace deja::audit {
+
+using core::RecordFacts;
+using core::Verdict;
+
+namespace {
+// A chunk is as large as it pays: the statement for it takes some tens of milliseconds, its records some megabytes.
+constexpr std::size_t chunk_records = 8192, chunk_bytes = 8U << 20;
+// More rows than these that name the wrong record are counted, not looked into.
+constexpr std::size_t max_strays = 100'000;
+
+using Chunk = std::vector<core::SourceRecord>;
+
+std::string position(std::string_view topic, std::int32_t partition, std::int64_t offset) {
+  return std::string(topic) + "/" + std::to_string(partition) + "/" + std::to_string(offset);
+}
+
+Finding finding_of(std::string kind, const core::SourceRecord& record, std::string detail) {
+  const auto& v = record.view;
+  return {std::move(kind), "record", std::string(v.topic), v.partition, v.offset, v.key ? std::optional<std::string>(*v.key) : std::nullopt, std::nullopt, std::move(detail)};
+}
+}  // namespace
+
+const postgres::AuditLane& PartitionAudit::lane_of(const core::SourceRecord&, const KeySource&) const { return lanes.front(); }
+
+std::optional<bool> PartitionAudit::may_emit(std::int64_t offset) const {
+  if (!seen.has(offset)) return std::nullopt;
+  return matched.has(offset) || open.has(offset);
+}
+
+/// Judges chunks on one thread, over a connection of its own.
+class RecordAudit::Judge {
+ public:
+  explicit Judge(RecordAudit& audit)
+      : audit_(audit), connection_(postgres::open_or_stop({.url = audit.settings_.postgres_url, .what = "audit", .read_only = true})),
+        store_(*connection_, audit.settings_.schema), keys_(audit.keys_) {
+    store_.prepare_for_probes();
+  }
+
+  void judge(const Chunk& chunk) {
+    entries_.clear();
+    postgres::AuditProbe probe;
+    std::map<std::int32_t, postgres::AuditProbe::Span> spans;
+    for (const auto& record : chunk) {
+      auto& partition = *audit_.partitions_.at(record.view.partition);
+      const auto& lane = partition.lane_of(record, audit_.keys_);
+      if (record.view.offset >= lane.next_offset) continue;  // its lane has yet to come there
+      Entry entry{&record, &partition, &lane, keys_.read(record), {}};
+      entry.facts.key = entry.read.state;
+      entry.facts.reported_conflicts = audit_.settings_.reported_conflicts;
+      entry.facts.skipped = std::any_of(partition.skipped.begin(), partition.skipped.end(), [&](const auto& range) {
+        return range.lane == lane.lane && record.view.offset >= range.from && record.view.offset < range.until;
+      });
+      if (entry.read.state == RecordFacts::Key::known) {
+        entry.facts.holder = RecordFacts::Holder{true, true, false};  // unless the database says otherwise
+        probed_.push_back(entries_.size());
+        probe.records.push_back({entry.read.key, entry.read.digest, lane.id, record.view.offset});
+      }
+      auto [span, is_new] = spans.try_emplace(record.view.partition, postgres::AuditProbe::Span{record.view.partition, record.view.offset, record.view.offset});
+      if (!is_new) span->second.last = record.view.offset;
+      entries_.push_back(std::move(entry));
+    }
+    for (const auto& [number, span] : spans) probe.spans.push_back(span);
+    if (!entries_.empty()) take(store_.probe(audit_.group_, audit_.topic_, audit_.incarnations_, probe));
+    probed_.clear();
+    for (auto& entry : entries_) settle(entry);
+  }
+
+ private:
+  struct Entry {
+    const core::SourceRecord* record;
+    PartitionAudit* partition;
+    const postgres::AuditLane* lane;
+    KeyReader::Read read;
+    RecordFacts facts;
+  };
+
+  void take(const postgres::AuditProbeResult& result) {
+    for (const auto& other : result.others) {
+      auto& entry = entries_[probed_[other.record]];
+      entry.facts.holder.reset();
+      if (!other.found) continue;
+      RecordFacts::Holder holder;
+      const auto at = audit_.partition_of_lane_.find(other.lane);
+      const auto offset = entry.record->view.offset;
+      holder.here = other.offset == offset && at != audit_.partition_of_lane_.end() && at->second == entry.record->view.partition;
+      holder.same_digest = other.digest == entry.read.digest;
+      holder.later_in_lane = other.lane == entry.lane->id && other.offset > offset && offset >= entry.lane->reread_until;
+      if (holder.here && !holder.same_digest) audit_.other_digests_ = true;
+      entry.facts.holder = holder;
+    }
+    std::map<std::pair<std::int32_t, std::int64_t>, const postgres::AuditProbeResult::Letter*> letters;
+    for (const auto& letter : result.letters) {
+      auto& kept = letters[{letter.partition, letter.offset}];
+      if (!kept) kept = &letter;
+    }
+    if (letters.empty()) return;
+    for (auto& entry : entries_) {
+      const auto& view = entry.record->view;
+      const auto found = letters.find({view.partition, view.offset});
+      // a dead letter of an earlier log is another record's, unless the record is still the same one
+      if (found == letters.end() || (found->second->incarnation != entry.lane->incarnation && found->second->record_timestamp != view.timestamp_ms)) continue;
+      entry.facts.letter = RecordFacts::Letter{found->second->status, found->second->cause};
+    }
+  }
+
+  void settle(const Entry& entry) {
+    const auto judgement = core::judge(entry.facts);
+    const auto& record = *entry.record;
+    const auto offset = record.view.offset;
+    auto& p = *entry.partition;
+    const std::lock_guard lock(p.mutex);
+    p.report.count(judgement.verdict);
+    p.seen.add(offset);
+    const bool here = entry.facts.holder && entry.facts.holder->here;
+    if (here || entry.facts.key == RecordFacts::Key::free) p.matched.add(offset);
+    if (entry.facts.letter || judgement.verdict == Verdict::unchecked || judgement.verdict == Verdict::skipped) p.open.add(offset);
+    const auto named = audit_.settings_.named;
+    if (judgement.verdict == Verdict::missing) {
+      if (entry.facts.holder) ++p.unkept_conflicts;
+      p.report.keep(finding_of("missing", record, std::string(judgement.why)), named);
+    }
+    if (judgement.verdict == Verdict::doubled) p.report.keep(finding_of("doubled", record, std::string(judgement.why)), named);
+    if (judgement.verdict == Verdict::unchecked) p.report.keep(finding_of("unchecked", record, audit_.keys_.remedy), 1);
+    if (judgement.misordered) p.report.add(finding_of("misordered", record, std::string(judgement.why)), named);
+  }
+
+  RecordAudit& audit_;
+  std::unique_ptr<postgres::Connection> connection_;
+  postgres::AuditStore store_;
+  KeyReader keys_;
+  std::vector<Entry> entries_;
+  std::vector<std::size_t> probed_;  // index into entries_ of each record of the probe
+};
+
+RecordAudit::RecordAudit(const RecordAuditSettings& settings, std::string group, std::string topic, KeySource keys, postgres::AuditStore& store)
+    : settings_(settings), group_(std::move(group)), topic_(std::move(topic)), keys_(std::move(keys)), store_(store),
+      incarnations_(store.incarnations(group_, topic_)) {}
+
+void RecordAudit::add(std::int32_t number, std::int64_t from, std::int64_t until, std::vector<postgres::AuditLane> lanes, std::vector<postgres::SkippedRange> skipped) {
+  auto& p = partitions_[number];
+  p = std::make_unique<PartitionAudit>();
+  p->from = from;
+  p->until = std::max(from, until);
+  p->skipped = std::move(skipped);
+  p->seen = p->matched = p->open = core::OffsetSet(p->from, p->until);
+  p->report.group = group_;
+  p->report.topic = topic_;
+  p->report.partition = number;
+  for (const auto& lane : lanes) partition_of_lane_[lane.id] = number;
+  p->lanes = std::move(lanes);
+}
+
+std::vector<kafka::LogSlice> RecordAudit::slices() const {
+  std::vector<kafka::LogSlice> slices;
+  for (const auto& [number, p] : partitions_) slices.push_back({{topic_, number}, p->from, p->until});
+  return slices;
+}
+
+std::int64_t RecordAudit::run(const kafka::LogReader& reader, const std::function<void(std::int64_t)>& progress) {
+  std::int64_t records = 0;
+  {
+    WorkerPool<Chunk> pool(settings_.connections, [this]() -> WorkerPool<Chunk>::Work {
+      return [judge = std::make_shared<Judge>(*this)](Chunk& chunk) { judge->judge(chunk); };
+    });
+    Chunk chunk;
+    std::size_t bytes = 0;
+    reader.read(slices(), [&](core::SourceRecord record) {
+      ++records;
+      bytes += record.size;
+      chunk.push_back(std::move(record));
+      if (chunk.size() < chunk_records && bytes < chunk_bytes) return;
+      pool.put(std::exchange(chunk, {}));
+      chunk.reserve(chunk_records);
+      bytes = 0;
+    }, progress);
+    if (!chunk.empty()) pool.put(std::move(chunk));
+    pool.finish();
+  }
+  check_key_rows(reader, progress);
+  fold_conflicts();
+  return records;
+}
+
+// Every key row that names one of these records was met when the record was judged. One that is left names a record with another key:
+// an effect is booked in the wrong place, and what was called a duplicate of it may have no effect at all.
+void RecordAudit::check_key_rows(const kafka::LogReader& reader, const std::function<void(std::int64_t)>& progress) {
+  if (keys_.key_free || !keys_.key) return;
+  std::vector<postgres::KeyRowRange> ranges;
+  std::int64_t matched = 0;
+  for (const auto& [number, p] : partitions_) {
+    for (const auto& lane : p->lanes) ranges.push_back({lane.id, p->from, std::min(p->until, lane.next_offset)});
+    for (auto offset = p->from; offset < p->until; ++offset) matched += p->matched.has(offset) ? 1 : 0;
+  }
+  std::int64_t rows = 0;
+  for (const auto& [lane, count] : store_.count_key_rows(ranges)) rows += count;
+  if (rows == matched) return;
+  const auto empty_sets = [&] {
+    std::map<std::int32_t, core::OffsetSet> sets;
+    for (const auto& [number, p] : partitions_) sets.emplace(number, core::OffsetSet(p->from, p->until));
+    return sets;
+  };
+  auto once = empty_sets(), twice = empty_sets();
+  bool any_twice = false;
+  const auto each = [&](const postgres::KeyRow& row) {
+    const auto number = partition_of_lane_.at(row.lane);
+    const auto& p = *partitions_.at(number);
+    if (!p.seen.has(row.offset)) return;               // retention or compaction took the record
+    if (p.open.has(row.offset) && row.recent) return;  // retried or replayed since
+    if (!p.matched.has(row.offset)) {
+      if (strays_.size() < max_strays) strays_.emplace(row.key, row);
+    } else if (once.at(number).has(row.offset)) {
+      twice.at(number).add(row.offset);
+      any_twice = true;
+    } else {
+      once.at(number).add(row.offset);
+    }
+  };
+  store_.key_rows(ranges, each, [&] { once = empty_sets(); });
+  // Of two rows in one place, the log will tell which one is right.
+  if (any_twice)
+    store_.key_rows(ranges, [&](const postgres::KeyRow& row) {
+      if (!twice.at(partition_of_lane_.at(row.lane)).has(row.offset) || strays_.size() >= max_strays) return;
+      strays_.emplace(row.key, row);
+      beside_.insert(row.key);
+    }, [] {});
+  if (!strays_.empty()) name_strays(reader, progress);
+}
+
+// Reads the log once more for the records that have these keys.
+void RecordAudit::name_strays(const kafka::LogReader& reader, const std::function<void(std::int64_t)>& progress) {
+  KeyReader keys(keys_);
+  reader.read(slices(), [&](const core::SourceRecord& record) {
+    auto& p = *partitions_.at(record.view.partition);
+    if (!p.seen.has(record.view.offset)) return;
+    const auto read = keys.read(record);
+    const auto found = read.state == RecordFacts::Key::known ? strays_.find(read.key) : strays_.end();
+    if (found == strays_.end()) return;
+    const auto row = found->second;
+    strays_.erase(found);
+    if (p.matched.has(record.view.offset) || p.open.has(record.view.offset) || row.digest != read.digest) return;
+    --p.report.duplicate;  // what it was taken for
+    p.report.add(finding_of("missing", record, "the row of its key names " + position(topic_, partition_of_lane_.at(row.lane), row.offset) + ", which has another key"), settings_.named);
+  }, progress);
+  for (const auto& [key, row] : strays_) {
+    if (beside_.contains(key)) continue;  // made by the recipe before (keys.previous), or its record is gone
+    const auto number = partition_of_lane_.at(row.lane);
+    partitions_.at(number)->report.add({"orphaned", "effect", topic_, number, row.offset, std::nullopt, std::nullopt,
+                                        "the key " + core::to_text(key) + " is stored for this record, which has another one"}, settings_.named);
+  }
+}
+
+// Where effects are stored with another digest than that of the value, the handler has a fingerprint function: conflicts and
+// duplicates can be told apart by the program alone.
+void RecordAudit::fold_conflicts() {
+  if (!other_digests_) return;
+  for (const auto& [number, p] : partitions_) {
+    if (keys_.program) {
+      p->report.notes.emplace_back("effects are stored with another fingerprint than these records have: the fingerprint function was changed, or the log is another one");
+      continue;
+    }
+    if (p->unkept_conflicts == 0) continue;
+    p->report.missing -= p->unkept_conflicts;
+    p->report.unchecked += p->unkept_conflicts;
+    p->report.findings.push_back({"unchecked", "record", topic_, number, std::nullopt, std::nullopt, std::nullopt,
+                                  "the handler has a fingerprint function, so only the program can tell a duplicate from a conflict: run PROGRAM --audit"});
+    std::erase_if(p->report.findings, [](const auto& f) { return f.kind == "missing" && f.detail.starts_with("its key belongs"); });
+  }
+}
+
+}  // namespace deja::audit

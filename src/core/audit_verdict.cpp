@@ -1,0 +1,52 @@
+#include "core/audit_verdict.h"
+
+#include "core/disposition.h"
+
+namespace deja::core {
+
+namespace {
+Judgement by_letter(const RecordFacts::Letter& letter) {
+  if (letter.status == "discarded") return {Verdict::discarded};
+  if (letter.status == "replaying") return {Verdict::parked};
+  if (letter.cause == cause::conflict) return {Verdict::conflict};
+  if (letter.cause == "expired") return {Verdict::expired};
+  return {Verdict::dead};
+}
+
+// A record without a dead letter, or whose dead letter was replayed: the key decides.
+Judgement by_key(const RecordFacts& facts) {
+  if (!facts.holder) return {Verdict::missing, false, "no effect is committed under its key, and it is no dead letter"};
+  if (facts.holder->here) return {Verdict::processed};
+  if (facts.holder->same_digest) {
+    if (!facts.holder->later_in_lane) return {Verdict::duplicate};
+    return {Verdict::duplicate, true, "a later record of the same lane took effect under its key"};
+  }
+  if (facts.reported_conflicts) return {Verdict::conflict};
+  return {Verdict::missing, false, "its key belongs to another record with another payload, and it is no dead letter (a conflict under dedup.conflict = report leaves none)"};
+}
+}  // namespace
+
+Judgement judge(const RecordFacts& facts) {
+  const bool replayed = facts.letter && facts.letter->status == "replayed";
+  if (facts.letter && !replayed) {
+    const auto judged = by_letter(*facts.letter);
+    // `discard` claims the key for the record itself (B4); any other open letter says that there is no effect.
+    if (facts.holder && facts.holder->here && judged.verdict != Verdict::discarded)
+      return {Verdict::doubled, false, "it has both a committed effect and a dead letter that is not replayed"};
+    return judged;
+  }
+  switch (facts.key) {
+    case RecordFacts::Key::free: return {Verdict::processed};
+    case RecordFacts::Key::unknown: return {Verdict::unchecked, false, "only the program can compute its key"};
+    case RecordFacts::Key::unreadable:
+      if (facts.skipped) return {Verdict::skipped};
+      return {Verdict::missing, false, "it has no idempotency key, and it is no dead letter"};
+    case RecordFacts::Key::known: break;
+  }
+  auto judged = by_key(facts);
+  if (replayed) judged.misordered = false;  // a dead letter gave up its place
+  if (judged.verdict == Verdict::missing && facts.skipped) return {Verdict::skipped};
+  return judged;
+}
+
+}  // namespace deja::core

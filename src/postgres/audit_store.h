@@ -1,0 +1,126 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/keys.h"
+#include "core/uuid.h"
+#include "postgres/connection.h"
+
+// What an audit asks the database. Nothing here locks a row or writes.
+
+namespace deja::postgres {
+
+struct AuditLane {
+  std::int32_t id = 0;
+  std::string topic;
+  std::int32_t partition = 0, lane = 0, lane_count = 1;
+  std::int64_t start_offset = 0, next_offset = 0, reread_until = 0, next_event_seq = 1, published_seq = 0;
+  core::Uuid incarnation;
+};
+
+/// A range that an operator moved a lane past.
+struct SkippedRange {
+  std::int32_t partition = 0, lane = 0;
+  std::int64_t from = 0, until = 0;
+};
+
+/// Which dead letters concern the log of now.
+struct Incarnation {
+  std::int32_t partition = 0;
+  core::Uuid uuid;
+};
+
+/// Key rows that name records of `lane` from `from` on, below `until`.
+struct KeyRowRange {
+  std::int32_t lane = 0;
+  std::int64_t from = 0, until = 0;
+};
+
+struct KeyRow {
+  core::Uuid key;
+  std::int32_t lane = 0;
+  std::int64_t offset = 0, digest = 0;
+  bool recent = false;  ///< so new that what was read before may have known nothing of it
+};
+
+/// Thousands of records at once: what the database holds about them that is not "the key's row names this record".
+struct AuditProbe {
+  struct Record {
+    core::Uuid key;
+    std::int64_t digest = 0;
+    std::int32_t lane = 0;
+    std::int64_t offset = 0;
+  };
+  std::vector<Record> records;  // those with a key
+  struct Span {
+    std::int32_t partition = 0;
+    std::int64_t first = 0, last = 0;
+  };
+  std::vector<Span> spans;  // dead letters are looked for in these
+};
+struct AuditProbeResult {
+  struct KeyRowElsewhere {
+    std::size_t record = 0;  // index into AuditProbe::records
+    std::int64_t digest = 0;
+    std::int32_t lane = 0;
+    std::int64_t offset = 0;
+    bool found = false;  // false: the key has no row
+  };
+  std::vector<KeyRowElsewhere> others;
+  struct Letter {
+    std::int32_t partition = 0;
+    std::int64_t offset = 0, record_timestamp = 0;
+    core::Uuid incarnation;
+    std::string status, cause;
+  };
+  std::vector<Letter> letters;
+};
+
+/// Threading: one thread.
+class AuditStore {
+ public:
+  AuditStore(Connection& connection, std::string schema);
+
+  /// Groups that have lanes, and the topics of each. Empty arguments: all.
+  std::vector<std::pair<std::string, std::string>> topics(const std::string& group, const std::string& topic);
+  std::optional<core::KeyRecipe> recipe(const std::string& group, const std::string& topic);
+  /// All of the group, in one snapshot.
+  std::vector<AuditLane> lanes(const std::string& group);
+  std::vector<std::string> event_topics(const std::string& group);
+  std::vector<SkippedRange> skipped(const std::string& group, const std::string& topic);
+  std::vector<Incarnation> incarnations(const std::string& group, const std::string& topic);
+
+  /// Settings for probe(): each of its plans goes by index, whatever the statistics say. Not for the other questions.
+  void prepare_for_probes();
+  /// One statement, so one snapshot.
+  AuditProbeResult probe(const std::string& group, const std::string& topic, const std::vector<Incarnation>& incarnations, const AuditProbe& wanted);
+
+  /// How many key rows each lane has in its range.
+  std::map<std::int32_t, std::int64_t> count_key_rows(const std::vector<KeyRowRange>& ranges);
+  /// All of them, one table of keys after the other; `next_table` between two.
+  void key_rows(const std::vector<KeyRowRange>& ranges, const std::function<void(const KeyRow&)>& visit, const std::function<void()>& next_table);
+
+  struct Waiting {
+    std::int64_t published_seq = 0;
+    std::vector<std::int64_t> in_outbox;  // sorted
+  };
+  /// Which of the events are in the outbox, and how far the lane is published, in one snapshot.
+  Waiting waiting(std::int32_t lane, const std::vector<std::int64_t>& numbers);
+
+ private:
+  std::string sql(std::string_view text) const;
+  const std::vector<std::string>& key_tables();
+  std::string all_keys();
+
+  Connection& connection_;
+  std::string schema_;
+  std::vector<std::string> key_tables_;
+};
+
+}  // namespace deja::postgres
