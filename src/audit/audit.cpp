@@ -107,8 +107,11 @@ class GroupAudit {
 
   void add(RecordAudit& audit, const std::string& topic, std::int32_t number, std::vector<postgres::AuditLane> lanes, std::vector<postgres::SkippedRange> skipped,
            const std::map<kafka::Partition, kafka::LogRange>& logs) {
-    const auto [first, last] = std::minmax_element(lanes.begin(), lanes.end(), [](const auto& a, const auto& b) { return a.next_offset < b.next_offset; });
-    const auto consumed = last->next_offset;
+    const auto live = lanes.begin() + lanes.front().lane_count;  // those behind are of an older map
+    const auto [first, last] = std::minmax_element(lanes.begin(), live, [](const auto& a, const auto& b) { return a.next_offset < b.next_offset; });
+    // between the slowest lane and the furthest, only who knows the ordering knows which records are consumed
+    const bool by_program = lanes.front().lane_count > 1 && lanes.front().ordering != core::LaneMap{}.ordering;
+    const auto consumed = by_program && !audit.by_program() ? first->next_offset : last->next_offset;
     auto from = std::min_element(lanes.begin(), lanes.end(), [](const auto& a, const auto& b) { return a.start_offset < b.start_offset; })->start_offset;
     const auto log = logs.find({topic, number});
     std::string trouble;

@@ -52,6 +52,15 @@ KeySource key_source(const core::KeyRecipe& recipe, const std::string& secret, c
   return source;
 }
 
+std::optional<std::string> KeySource::ordering_key(const core::SourceRecord& record) const {
+  if (ordering) try {
+      return ordering(Record(record.view));
+    } catch (...) {
+    }
+  if (record.view.key) return std::string(*record.view.key);
+  return std::nullopt;
+}
+
 KeyReader::KeyReader(const KeySource& source) : source_(source), keys_(source.recipe.scope, source.recipe.handler, source.secret) {}
 
 KeyReader::Read KeyReader::read(const core::SourceRecord& source) {

@@ -24,6 +24,9 @@ struct KeySource {
   std::string secret;
   std::string tenant_header;
   std::string remedy;  ///< why keys cannot be computed, and what to do
+
+  /// What the record is ordered by: as the runtime has it, also where the function throws.
+  std::optional<std::string> ordering_key(const core::SourceRecord& record) const;
 };
 
 /// From what the database says; `secret` is the configured one.

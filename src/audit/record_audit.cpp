@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "audit/worker_pool.h"
+#include "core/lane_map.h"
 #include "postgres/explain.h"
 
 namespace deja::audit {
@@ -28,7 +29,12 @@ Finding finding_of(std::string kind, const core::SourceRecord& record, std::stri
 }
 }  // namespace
 
-const postgres::AuditLane& PartitionAudit::lane_of(const core::SourceRecord&, const KeySource&) const { return lanes.front(); }
+const postgres::AuditLane& PartitionAudit::lane_of(const core::SourceRecord& record, const KeySource& keys) const {
+  const auto count = lanes.front().lane_count;
+  if (count == 1) return lanes.front();
+  const auto key = keys.ordering_key(record);
+  return lanes.at(static_cast<std::size_t>(core::lane_of(key ? std::optional<std::string_view>(*key) : std::nullopt, record.view.offset, count)));
+}
 
 std::optional<bool> PartitionAudit::may_emit(std::int64_t offset) const {
   if (!seen.has(offset)) return std::nullopt;

@@ -32,7 +32,7 @@ struct PartitionAudit {
   std::int64_t unkept_conflicts = 0;
   std::mutex mutex;
 
-  /// The lane that has the record: where lanes come to be several, this is the place that knows.
+  /// The lane that has the record now.
   const postgres::AuditLane& lane_of(const core::SourceRecord& record, const KeySource& keys) const;
   /// Whether the record has an effect or a dead letter, so that events may come from it. Nothing: it was not audited.
   std::optional<bool> may_emit(std::int64_t offset) const;
@@ -58,6 +58,7 @@ class RecordAudit {
 
   const std::map<std::int32_t, std::unique_ptr<PartitionAudit>>& partitions() const { return partitions_; }
   const std::string& topic() const { return topic_; }
+  bool by_program() const { return keys_.program; }
 
  private:
   class Judge;

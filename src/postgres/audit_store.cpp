@@ -55,7 +55,7 @@ std::vector<AuditLane> AuditStore::lanes(const std::string& group) {
   return explained(connection_, [&] {
     std::vector<AuditLane> lanes;
     for (const auto& row : connection_.exec_params(
-             sql("select id, topic, partition, lane, lane_count, start_offset, next_offset, reread_until, next_event_seq, published_seq, incarnation "
+             sql("select id, topic, partition, lane, lane_count, start_offset, next_offset, reread_until, next_event_seq, published_seq, incarnation, ordering "
                  "from {schema}.lanes where group_id = $1 order by topic, partition, lane"), {group})) {
       Columns c(row);
       AuditLane lane;
@@ -70,6 +70,7 @@ std::vector<AuditLane> AuditStore::lanes(const std::string& group) {
       lane.next_event_seq = c.number();
       lane.published_seq = c.number();
       lane.incarnation = uuid_of(c.text());
+      lane.ordering = c.text();
       lanes.push_back(std::move(lane));
     }
     return lanes;

@@ -22,6 +22,7 @@ struct AuditLane {
   std::int32_t partition = 0, lane = 0, lane_count = 1;
   std::int64_t start_offset = 0, next_offset = 0, reread_until = 0, next_event_seq = 1, published_seq = 0;
   core::Uuid incarnation;
+  std::string ordering;  ///< in words, as core::LaneMap has it
 };
 
 /// A range that an operator moved a lane past.

@@ -13,6 +13,7 @@ constexpr const char* short_wait = "SET LOCAL lock_timeout = '250ms'";
 constexpr const char* columns =
     "id, owner_token, owner_epoch, batch_seq, next_offset, next_event_seq, published_seq, parked_version, incarnation, clean, "
     "witness_offset, leader_epoch, witness_timestamp, witness_digest, reread_until";
+constexpr const char* map_columns = "lane, lane_count, hash_version, ordering";
 
 LaneState row_of(const pqxx::row& r) {
   LaneState row;
@@ -43,7 +44,7 @@ std::string map_text(const core::LaneMap& m) {
 
 LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::move(schema)), instance_(std::move(instance)) {
   const std::string by_name = " from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int and lane = $4::int";
-  select_ = sql(std::string("select ") + columns + by_name + " for update");
+  select_ = sql(std::string("select ") + map_columns + ", id" + by_name + " for update");
   any_ = sql("select 1 from {schema}.lanes where group_id = $1 and topic = $2 limit 1");
   // the returned `clean` is the old owner's mark, read from the row as it was
   take_ = sql("update {schema}.lanes l set owner_token = gen_random_uuid(), owner_epoch = l.owner_epoch + 1, instance = $2, "
@@ -56,7 +57,7 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
                 "select $1, $2, $3::int, n, $4::bigint, $5::int, $6::int, $7, i.incarnation "
                 "from generate_series(0, $5::int - 1) n, (select gen_random_uuid() as incarnation) i on conflict do nothing");
   const std::string of_partition = " from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int order by lane";
-  partition_ = sql("select lane, lane_count, hash_version, ordering, next_offset, next_event_seq - 1 - published_seq" + of_partition);
+  partition_ = sql(std::string("select ") + map_columns + ", next_offset, next_event_seq - 1 - published_seq" + of_partition);
   partition_locked_ = sql("select 1" + of_partition + " for update");
   join_ = sql("insert into {schema}.lanes (group_id, topic, partition, lane, next_offset, incarnation, leader_epoch, witness_offset, "
               "witness_timestamp, witness_digest, reread_until) select group_id, topic, partition, n, next_offset, incarnation, leader_epoch, witness_offset, "
@@ -90,18 +91,25 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
 std::string LaneStore::sql(std::string_view s) const { return with_schema(s, schema_); }
 
 std::optional<LaneState> LaneStore::take_over(Connection& c, const LaneName& name, const core::LaneMap& map) const {
-  const auto known = c.exec_params(partition_, {name.group, name.topic, text(name.partition)});
-  if (known.empty()) return std::nullopt;
-  if (!(map_of(known[0]) == map)) bring_to(c, name, map);
-  return in_transaction(c, [&]() -> std::optional<LaneState> {
-    // B1: the lock first, what it protects in a further statement
-    const auto found = c.exec_params(select_, {name.group, name.topic, text(name.partition), text(name.lane)});
-    if (found.empty()) return std::nullopt;
-    DEJA_FAILPOINT(after_row_lock);
-    auto taken = row_of(c.exec_params(take_, {std::string(found[0][0].c_str()), instance_})[0]);
-    DEJA_FAILPOINT(after_row_taken);
-    return taken;
-  }, short_wait);
+  for (;;) {
+    const auto known = c.exec_params(partition_, {name.group, name.topic, text(name.partition)});
+    if (known.empty()) return std::nullopt;
+    if (!(map_of(known[0]) == map)) bring_to(c, name, map);
+    bool changed_meanwhile = false;
+    auto row = in_transaction(c, [&]() -> std::optional<LaneState> {
+      // B1: the lock first, what it protects in a further statement
+      const auto found = c.exec_params(select_, {name.group, name.topic, text(name.partition), text(name.lane)});
+      if (found.empty()) return std::nullopt;
+      DEJA_FAILPOINT(after_row_lock);
+      // by another program: to go on by this map would skip the records of another one
+      changed_meanwhile = !(map_of(found[0]) == map);
+      if (changed_meanwhile) return std::nullopt;
+      const auto taken = row_of(c.exec_params(take_, {std::string(found[0][4].c_str()), instance_})[0]);
+      DEJA_FAILPOINT(after_row_taken);
+      return taken;
+    }, short_wait);
+    if (!changed_meanwhile) return row;
+  }
 }
 
 // A record may change its lane only when all of them have consumed the same records and owe nothing. Owners are fenced: they
