@@ -102,18 +102,17 @@ class RecordAudit::Judge {
       if (holder.here && !holder.same_digest) audit_.other_digests_ = true;
       entry.facts.holder = holder;
     }
-    std::map<std::pair<std::int32_t, std::int64_t>, const postgres::AuditProbeResult::Letter*> letters;
-    for (const auto& letter : result.letters) {
-      auto& kept = letters[{letter.partition, letter.offset}];
-      if (!kept) kept = &letter;
-    }
+    std::multimap<std::pair<std::int32_t, std::int64_t>, const postgres::AuditProbeResult::Letter*> letters;
+    for (const auto& letter : result.letters) letters.emplace(std::pair(letter.partition, letter.offset), &letter);
     if (letters.empty()) return;
     for (auto& entry : entries_) {
       const auto& view = entry.record->view;
-      const auto found = letters.find({view.partition, view.offset});
-      // a dead letter of an earlier log is another record's, unless the record is still the same one
-      if (found == letters.end() || (found->second->incarnation != entry.lane->incarnation && found->second->record_timestamp != view.timestamp_ms)) continue;
-      entry.facts.letter = RecordFacts::Letter{found->second->status, found->second->cause};
+      const auto [first, end] = letters.equal_range({view.partition, view.offset});
+      for (auto at = first; at != end; ++at) {
+        // a dead letter of an earlier log is another record's, unless the record is still the same one
+        const auto& letter = *at->second;
+        if (letter.incarnation == entry.lane->incarnation || letter.record_timestamp == view.timestamp_ms) entry.facts.letter = RecordFacts::Letter{letter.status, letter.cause};
+      }
     }
   }
 
@@ -173,12 +172,13 @@ std::vector<kafka::LogSlice> RecordAudit::slices() const {
 std::int64_t RecordAudit::run(const kafka::LogReader& reader, const std::function<void(std::int64_t)>& progress) {
   std::int64_t records = 0;
   {
+    auto reading = reader.open(slices());  // goes last: chunks hold its records
     WorkerPool<Chunk> pool(settings_.connections, [this]() -> WorkerPool<Chunk>::Work {
       return [judge = std::make_shared<Judge>(*this)](Chunk& chunk) { judge->judge(chunk); };
     });
     Chunk chunk;
     std::size_t bytes = 0;
-    reader.read(slices(), [&](core::SourceRecord record) {
+    reading.run([&](core::SourceRecord record) {
       ++records;
       bytes += record.size;
       chunk.push_back(std::move(record));
@@ -186,7 +186,7 @@ std::int64_t RecordAudit::run(const kafka::LogReader& reader, const std::functio
       pool.put(std::exchange(chunk, {}));
       chunk.reserve(chunk_records);
       bytes = 0;
-    }, progress);
+    }, progress, kafka::LogReader::patience);
     if (!chunk.empty()) pool.put(std::move(chunk));
     pool.finish();
   }

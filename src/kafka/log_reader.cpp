@@ -19,10 +19,11 @@ struct Position {
   std::int64_t from, at, until;
   bool done = false;
 };
+}  // namespace
 
-class Reading {
+class LogReading::Impl {
  public:
-  Reading(const Settings& settings, const std::vector<LogSlice>& slices) : client_(make_client(RD_KAFKA_CONSUMER, make_conf(settings))) {
+  Impl(const Settings& settings, const std::vector<LogSlice>& slices) : client_(make_client(RD_KAFKA_CONSUMER, make_conf(settings))) {
     rd_kafka_poll_set_consumer(client_.get());
     const ListPointer list(rd_kafka_topic_partition_list_new(static_cast<int>(slices.size())));
     for (const auto& slice : slices) {
@@ -33,7 +34,7 @@ class Reading {
     open_ = positions_.size();
     if (open_ > 0) check(rd_kafka_assign(client_.get(), list.get()));
   }
-  ~Reading() { rd_kafka_consumer_close(client_.get()); }
+  ~Impl() { rd_kafka_consumer_close(client_.get()); }
 
   bool open() const { return open_ > 0; }
 
@@ -53,9 +54,10 @@ class Reading {
     }
     auto& position = position_of(*message);
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-      // The end of the log: what lay between here and the wanted end was markers and aborted records.
+      // What lay between the last record and the end was markers and aborted records. An end before the wanted one is that of an open
+      // transaction: it will move.
       position.at = std::max(position.at, message->offset);
-      finish(*message, position);
+      if (position.at >= position.until) finish(*message, position);
       return true;
     }
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -108,7 +110,9 @@ class Reading {
   std::int32_t last_partition_ = -1;
   Position* last_ = nullptr;
 };
-}  // namespace
+
+LogReading::LogReading(const Settings& settings, const std::vector<LogSlice>& slices) : impl_(std::make_unique<Impl>(settings, slices)) {}
+LogReading::~LogReading() = default;
 
 LogReader::LogReader(Settings given, std::string group) {
   settings_ = {{"queued.min.messages", "100000"}, {"queued.max.messages.kbytes", "65536"}, {"fetch.wait.max.ms", "50"},
@@ -121,9 +125,9 @@ LogReader::LogReader(Settings given, std::string group) {
                                      {"enable.partition.eof", "true"}, {"isolation.level", "read_committed"}, {"max.poll.interval.ms", "86400000"}});
 }
 
-void LogReader::read(const std::vector<LogSlice>& slices, const std::function<void(core::SourceRecord)>& visit,
-                     const std::function<void(std::int64_t)>& progress, std::chrono::milliseconds patience) const {
-  Reading reading(settings_, slices);
+void LogReading::run(const std::function<void(core::SourceRecord)>& visit, const std::function<void(std::int64_t)>& progress,
+                     std::chrono::milliseconds patience) {
+  auto& reading = *impl_;
   auto last = Clock::now(), told = last;
   for (unsigned polls = 0; reading.open(); ++polls) {
     const bool came = reading.poll(visit);
