@@ -74,6 +74,15 @@ def finish_second(world):
             raise Broken(f"the second member {how}\n{second.log_end()}")
 
 
+def first_run(world):
+    """Makes the lanes' rows; no part of a case."""
+    world.produce()
+    program = world.start()
+    how = world.watch(program)
+    if how != "ended with 0":
+        raise Broken(f"a first run {how}\n{program.log_end()}")
+
+
 def run_kill(world, case):
     program = BY_NAME[case.scenario].begin(world, [arm_of(case)])
     how = world.watch(program, BY_NAME[case.scenario].ready(world, program))
@@ -132,9 +141,7 @@ def run_group(server, cases):
     missed = []
     try:
         if not scenario.fresh:
-            world.settle_first = world.start()  # the rows are made; not a part of the case
-            if world.watch(world.settle_first) != "ended with 0":
-                raise Broken(f"a first run went wrong\n{world.settle_first.log_end()}")
+            first_run(world)
         runs = [[case] for case in cases] if cases[0].action in ("kill", "stop") else [cases]
         for run in runs:
             program = {"kill": run_kill, "stop": run_stop}.get(run[0].action, lambda w, _: run_together(w, run))(world, run[0])
@@ -158,7 +165,7 @@ def record(server):
         world = World(server, **scenario.more)
         try:
             if not scenario.fresh:
-                world.watch(world.start())
+                first_run(world)
             program = scenario.begin(world, [])
             how = world.watch(program, scenario.ready(world, program))
             finish_second(world)
