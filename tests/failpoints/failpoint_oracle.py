@@ -33,8 +33,10 @@ def _outcomes_in_order(records, failed):
         _, word, _ = script_of(record)
         if first is not None:
             outcomes[position(record)] = "duplicate" if record.value == first else "conflict"
-        elif word in DEAD or position(record) in failed:
-            outcomes[position(record)] = DEAD.get(word, "exhausted")
+        elif position(record) in failed:
+            outcomes[position(record)] = "exhausted"
+        elif word in DEAD:
+            outcomes[position(record)] = DEAD[word]
         else:
             outcomes[position(record)] = "processed"
             first = record.value

@@ -54,6 +54,7 @@ class Armed(Program):
 
     def __init__(self, world, arms, instance):
         self.arms = list(arms)
+        self.asked = False  # to end
         tag = uuid.uuid4().hex[:8]
         self.report = Report(os.path.join(world.folder, f"{tag}.hits"))
         config = os.path.join(world.folder, f"{tag}.toml")
@@ -90,7 +91,7 @@ class World:
         self.settings = {
             "group.id": self.group, "http.address": "off", "app.topics": [self.topic], "app.events.topic": self.events, "dlq.topic": self.dead,
             "batch.max.records": 6, "retry.max.attempts": 1, "retry.backoff.base.ms": 1, "retry.backoff.max.ms": 50, "crash.max.starts": 100,
-            "flood.ratio": 1.0, "drain.timeout.ms": 15000, "kafka.consumer.session.timeout.ms": 6000,
+            "flood.ratio": 1.0, "log.level": os.environ.get("DEJA_TEST_LOG_LEVEL", "info"), "drain.timeout.ms": 15000, "kafka.consumer.session.timeout.ms": 6000,
             "kafka.consumer.heartbeat.interval.ms": 500, "kafka.consumer.fetch.wait.max.ms": 50, "kafka.producer.linger.ms": 0} | more
         self.ends = [0] * PARTITIONS
         self.sets = 0
@@ -146,9 +147,9 @@ class World:
 
     # --- waiting
 
-    def watch(self, program, ready=lambda: True, every=0.02):
-        """Until the process is killed, stopped or ended. Asked to end once everything is read and `ready`. Returns how it went."""
-        asked = False
+    def watch(self, program, ready=lambda: True, lanes=1, every=0.02):
+        """Until the process is killed, stopped or ended. Asked to end once it has so many lanes, everything is read, and `ready`. Returns how
+        it went."""
         deadline = time.monotonic() + PATIENCE
         while True:
             code = program.process.poll()
@@ -156,18 +157,12 @@ class World:
                 return "killed" if code == -signal.SIGKILL else f"ended with {code}"
             if program.stopped():
                 return "stopped"
-            if not asked and self.unread() == 0 and ready():
+            if not program.asked and program.report.hits()["after-fetch-begun"] >= lanes and self.unread() == 0 and ready():
                 program.signal(signal.SIGTERM)
-                asked = True
+                program.asked = True
             if time.monotonic() > deadline:
-                raise Broken(f"{program.name} {'does not end' if asked else 'makes no progress'}: {self.unread()} records unread\n{program.log_end()}")
+                raise Broken(f"{program.name} {'does not end' if program.asked else 'makes no progress'}: {self.unread()} records unread\n{program.log_end()}")
             time.sleep(every)
-
-    def end(self, program):
-        """SIGTERM, and the exit code must be a clean one, or that of a member that Kafka fenced."""
-        program.signal(signal.SIGCONT)
-        program.signal(signal.SIGTERM)
-        self.expect_exit(program, "ended with 0", "ended with 78")
 
     def expect_exit(self, program, *right):
         how = self.watch(program, ready=lambda: False)
@@ -179,7 +174,7 @@ class World:
         if self.unread() or any(row["p"] < row["n"] - 1 or not row["clean"] for row in self.database.rows(
                 f"select published_seq p, next_event_seq n, clean from deja.lanes where group_id = '{self.group}'")):
             program = self.start()
-            how = self.watch(program)
+            how = self.watch(program, lanes=PARTITIONS)
             if how != "ended with 0":
                 raise Broken(f"a clean run {how}\n{program.log_end()}")
         self.check()
