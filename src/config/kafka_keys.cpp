@@ -34,6 +34,7 @@ constexpr Refusal refusals[] = {
     {"acks", durable},
     {"request.required.acks", durable},
     {"enable.idempotence", durable},
+    {"enable.gapless.guarantee", durable},
     {"max.in.flight", durable},
     {"max.in.flight.requests.per.connection", durable},
     {"retries", delivery},

@@ -174,7 +174,8 @@ class Consumer::Impl {
     const auto partitions = from_list(list);
     if (error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
       // Where to start is the database's to say, which must not be waited for here: assigned, but standing still.
-      for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = 0;
+      // At the end: a fetch may go out before the pause, and from an offset that is not in the log there is no way back (ERR__STATE).
+      for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = RD_KAFKA_OFFSET_END;
       if (cooperative()) {
         const ErrorPointer failure(rd_kafka_incremental_assign(client(), list));
         if (failure) log_.warn("cannot assign", {{"error", std::string(rd_kafka_error_string(failure.get()))}});

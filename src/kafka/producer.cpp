@@ -24,8 +24,9 @@ Settings producer_settings(const Settings& given, const std::string& client_id) 
                   {"queue.buffering.max.messages", "100000"}, {"queue.buffering.max.kbytes", "65536"},
                   {"reconnect.backoff.max.ms", "2000"}, {"retry.backoff.ms", "100"}};
   all.insert(all.end(), given.begin(), given.end());
-  // after the user's: a local time-out would let a later event overtake the one that timed out
-  all.insert(all.end(), {{"enable.idempotence", "true"}, {"acks", "all"}, {"message.timeout.ms", "0"}});
+  // after the user's: a local time-out would let a later event overtake the one that timed out, and so would going on behind one that
+  // was refused for good
+  all.insert(all.end(), {{"enable.idempotence", "true"}, {"enable.gapless.guarantee", "true"}, {"acks", "all"}, {"message.timeout.ms", "0"}});
   return all;
 }
 }  // namespace

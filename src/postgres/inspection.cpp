@@ -116,6 +116,13 @@ std::vector<std::string> waiting_event_topics(Connection& connection, const std:
   });
 }
 
+std::string prepared_transactions(Connection& connection) {
+  const auto found = connection.exec(
+      "select coalesce(string_agg(quote_literal(gid) || ' of ' || owner || ', prepared ' || to_char(prepared at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), "
+      "'; ' order by prepared), '') from (select * from pg_prepared_xacts where database = current_database() order by prepared limit 3) p");
+  return found[0][0].c_str();
+}
+
 std::string server_version_text(Connection& connection) {
   return explained(connection, [&] {
     const std::string text = connection.exec("select current_setting('server_version')")[0][0].c_str();

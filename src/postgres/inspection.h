@@ -33,6 +33,9 @@ bool commit_guard_present(Connection& connection, const std::string& schema);
 /// True when each statement may reach another server session (a transaction pooler in between).
 bool behind_transaction_pooler(Connection& connection);
 
+/// The oldest prepared transactions of this database, their names quoted, empty when there is none. Their locks outlive any session.
+std::string prepared_transactions(Connection& connection);
+
 /// Topics of events that are not yet published, without those of lanes of other groups when `group` is not empty.
 std::vector<std::string> waiting_event_topics(Connection& connection, const std::string& schema, const std::string& group);
 

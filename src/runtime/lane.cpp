@@ -4,6 +4,7 @@
 
 #include "failpoints/failpoint.h"
 #include "postgres/errors.h"
+#include "postgres/inspection.h"
 #include "runtime/failures.h"
 #include "runtime/worker.h"
 
@@ -162,6 +163,7 @@ Next Lane::run_batch(Worker& worker) {
   } catch (const RepeatBatch& e) {
     context_.metrics.counter("deja_batch_repeats_total", {e.cause}).add();
     not_before_ = context_.clock.now() + core::full_jitter(repeat_backoff, plan_.repeat(n), worker.random().unit());
+    if (e.cause == "55P03") name_lock_holder(connection);
     return Next::at(not_before_);
   } catch (const HandlerTooSlow& e) {
     plan_.too_slow(e.first, e.count, e.what());
@@ -187,6 +189,16 @@ Next Lane::run_batch(Worker& worker) {
   committed(result, records);
   DEJA_FAILPOINT(after_bookkeeping);
   return Next::now();
+}
+
+// A lock that was waited for in vain may be a prepared transaction's: nobody but an operator ends those, so tell (C10).
+void Lane::name_lock_holder(postgres::Connection& connection) {
+  const auto prepared = postgres::prepared_transactions(connection);
+  if (prepared.empty()) return;
+  if (status().paused_cause.empty())
+    context_.log.error("a lock in the database is not given back; COMMIT PREPARED or ROLLBACK PREPARED what is left over",
+                       {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"prepared_transactions", prepared}});
+  set_pause("waiting for a lock in the database; prepared transactions hold theirs: " + prepared, "postgres");
 }
 
 void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& records) {

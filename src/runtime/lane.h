@@ -117,6 +117,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   void finish_closing();
   void fence();
   Next wait(Worker& worker, std::string cause, std::string blocked_by, std::optional<std::chrono::milliseconds> at_least = std::nullopt);
+  void name_lock_holder(postgres::Connection& connection);
   void set_pause(std::string cause, std::string blocked_by);
   Next database_away(Worker& worker, const std::string& cause);
   void moving();

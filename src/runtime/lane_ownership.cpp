@@ -29,6 +29,8 @@ bool Lane::take_over(Worker& worker) {
   const auto mark = kafka_.committed_mark(partition_);
   DEJA_FAILPOINT(after_rewind_look);
   if (!mark) return false;
+  const auto log = kafka_.watermarks(partition_);
+  if (!log) return false;
   const auto row = take_row(worker);
   if (!row) return false;
   DEJA_FAILPOINT(after_take_over);
@@ -48,7 +50,7 @@ bool Lane::take_over(Worker& worker) {
   relay_.add(outbox);
   set_row(*row);
   doubtful_ = false;
-  look_for_witness_ = true;
+  look_for_witness_ = row->witness && row->witness->offset >= log->low;  // else retention has taken it
   {
     const std::lock_guard lock(mutex_);
     outbox_ = std::move(outbox);
@@ -59,7 +61,9 @@ bool Lane::take_over(Worker& worker) {
   context_.log.info("lane taken over", {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"lane", std::int64_t{number_}},
                                         {"next_offset", row->next_offset}, {"owner_epoch", row->owner_epoch},
                                         {"unpublished_events", row->next_event_seq - 1 - row->published_seq}, {"clean", row->was_clean}});
-  fetch();
+  // Not asked for where it is not there: librdkafka does not seek in a partition again after that.
+  if (log->low <= row->next_offset && row->next_offset <= log->high) fetch();
+  else log_lost("the offset is not in the log", false);
   return true;
 }
 

@@ -18,10 +18,8 @@ import unittest
 
 import fault_oracle as oracle
 import progress
-from kafka_wire import Cluster
 from payments_oracle import Findings
-from postgres_session import Database
-from programs import free_port, scrape, wait_until
+from programs import free_port, scrape, wait_until  # noqa: F401 - also for the tests
 from sandbox import ROOT, Sandbox
 
 KEY = "Idempotency-Key"
@@ -53,20 +51,6 @@ def longer(test):
     """Also runs, with more of it, under the label `long`."""
     test.is_longer = True
     return test
-
-
-def not_yet(what):
-    """The behaviour is being built: the case runs and may fail. Once it passes, take the mark away."""
-    def decorate(test):
-        def run(self):
-            try:
-                test(self)
-            except AssertionError as error:
-                self.skipTest(f"not yet ({what}): {str(error).splitlines()[0]}")
-            print(f"{self.id()} passes now: take away @not_yet({what!r})", flush=True)
-        run.__name__, run.__doc__ = test.__name__, test.__doc__
-        return run
-    return decorate
 
 
 class FaultTest(Sandbox):
@@ -272,6 +256,3 @@ def main(workers=3, own_servers=False):
 def servers():
     return _stack
 
-
-__all__ = ["Cluster", "Database", "FaultTest", "KEY", "LONG", "SEED", "cpu_seconds", "free_port", "longer", "main", "not_yet", "record",
-           "resident_bytes", "scrape", "script", "servers", "wait_until"]
