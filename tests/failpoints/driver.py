@@ -50,6 +50,11 @@ UNREACHED = {
     "after-log-lost": "a log whose wanted offset was deleted: the partition stops, which ends the run",
     "after-loss-look": "as after-log-lost",
     "after-producer-rebuilt": "an event that Kafka refuses for good holds its lane",
+    "after-leave": "Postgres away for longer than the group is kept",
+    "after-join-again": "as after-leave",
+    "after-idle-holder-ended": "an owner before that stands idle in its transaction: only a stopped one, which no recording has",
+    "after-rewind-noted": "a database that was restored",
+    "after-dead-letter-look": "an operator's reset",
     "after-event-age": "an event that is unpublished at the supervisor's look, every five seconds",
 }
 
