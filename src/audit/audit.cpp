@@ -16,6 +16,7 @@
 #include "audit/record_audit.h"
 #include "kafka/admin.h"
 #include "kafka/log_reader.h"
+#include "core/lane_map.h"
 #include "postgres/explain.h"
 #include "postgres/migrations.h"
 

@@ -16,9 +16,6 @@ std::string required(std::string group) {
   return group;
 }
 
-// A batch under way holds its lane until its handlers are done.
-constexpr const char* patient = "SET LOCAL lock_timeout = '30s'";
-
 kafka::Partition in_kafka(const postgres::LanePartition& p) { return {p.topic, p.partition}; }
 
 }  // namespace
@@ -64,7 +61,7 @@ void LaneChange::in_transaction(const Partition& partition, const std::string& r
       postgres::in_transaction(*connection_, [&] {
         const auto lanes = moves_.lock(*connection_, partition.name);
         audit.append(*connection_, {command_, group_, reason, work(lanes)});
-      }, patient);
+      }, postgres::LaneMoves::patient);
     } catch (const Stop&) {
       throw;
     } catch (const std::exception& error) {

@@ -33,6 +33,8 @@ struct RangeContent {
 /// Threading: one thread. Errors: whatever libpqxx throws.
 class LaneMoves {
  public:
+  /// First in a transaction that takes the rows: a batch under way holds its lanes until its handlers are done.
+  static constexpr const char* patient = "SET LOCAL lock_timeout = '30s'";
   explicit LaneMoves(std::string schema);
 
   std::vector<std::int32_t> partitions(Connection& c, const std::string& group, const std::string& topic) const;

@@ -128,7 +128,7 @@ TEST_P(RelayFaults, E4_AfterAFatalErrorTheProducerIsRebuiltAndWhatIsNotAcknowled
   deja::ops::PrometheusMetrics metrics("group");
   if (request == init_producer_id_request) play(request, error, 2);
   Relay relay({{"bootstrap.servers", brokers()}, {"linger.ms", "1"}, {"batch.num.messages", "20"}}, "relay-test", {5ms, 50ms}, log);
-  auto outbox = std::make_shared<LaneOutbox>(relay, metrics, "in", 0, 1, [] {});
+  auto outbox = std::make_shared<LaneOutbox>(relay, metrics, "in", "g/1/", 0, 1, [] {});
   relay.add(outbox);
   relay.start();
 

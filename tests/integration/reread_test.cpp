@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <map>
 #include <set>
 
@@ -43,7 +44,7 @@ class Reread : public ::testing::Test {
     mended.clear();
     spec_ = detail::make_spec<Handler>({"t"});
     handler_ = spec_->make();
-    preparer_.emplace(*spec_, "g", "", "");
+    preparer_.emplace(*spec_, runtime::KeySettings{.scope = "g", .secret = {}, .tenant_header = {}});
     postgres::Connection owner({.url = database_.url()});
     postgres::migrate(owner, "deja", false);
     owner.exec("create table effects (\"offset\" bigint, value text)");
