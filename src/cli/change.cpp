@@ -35,8 +35,11 @@ void add_expect_option(CLI::App& command, ChangeOptions& options) {
       ->type_name("N");
 }
 
-void confirm(const ChangeOptions& options, const Change& change) {
+void check_change(const ChangeOptions& options) {
   if (options.reason.empty()) throw Stop(exit_code::usage, "--reason TEXT is needed: it is kept in the audit log");
+}
+
+void confirm(const ChangeOptions& options, const Change& change) {
   const bool number_matters = change.records.value_or(0) > 0;
   if (change.records && options.expect) check_number(*options.expect, change);
   if (options.yes) {

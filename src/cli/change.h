@@ -21,6 +21,9 @@ void add_change_options(CLI::App& command, ChangeOptions& options);
 /// --expect, for what may touch many records.
 void add_expect_option(CLI::App& command, ChangeOptions& options);
 
+/// Before anything is looked at. Throws Stop: 64 without a reason.
+void check_change(const ChangeOptions& options);
+
 /// What is about to happen.
 struct Change {
   std::string summary;                                ///< "2 partitions of topic payments are moved"

@@ -57,6 +57,7 @@ Loss decided(const LaneChange::Partition& p, const std::vector<postgres::LanePos
 }
 
 int accept_loss(const Context& context, const AcceptLossOptions& options) {
+  check_change(options.change);
   Output output(context.list, fields);
   LaneChange change(context, "lanes accept-loss", options.topic, options.partition, false);
   const auto& p = change.partitions().front();

@@ -43,6 +43,7 @@ class Reset {
       : context_(context), options_(options), change_(context, "lanes reset", options.topic, options.partition, options.dry_run) {}
 
   int run() {
+    if (!options_.dry_run) check_change(options_.change);
     Output output(context_.list, fields);
     find_targets();
     std::vector<Plan> plans;

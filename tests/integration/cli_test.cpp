@@ -102,14 +102,14 @@ TEST_F(Cli, SendThatLosesKafkaMidwaySaysTryAgain) {
     return deja("send t --file - --output json --set startup.timeout.ms=2000 --set kafka.bootstrap.servers=" + broker->bootstrap_servers() + " < lines");
   });
   std::ofstream lines(folder_ + "/lines");
-  lines << "{\"value\":\"1\"}\n" << std::flush;
-  while (sent.wait_for(std::chrono::milliseconds(20)) == std::future_status::timeout && read_file(folder_ + "/out").empty()) lines << "\n" << std::flush;
+  do lines << "{\"value\":\"1\"}\n" << std::flush;  // what was delivered is told with the next record
+  while (sent.wait_for(std::chrono::milliseconds(20)) == std::future_status::timeout && read_file(folder_ + "/out").empty());
   broker.reset();
   lines << "{\"value\":\"2\"}\n" << std::flush;
   lines.close();
   const auto result = sent.get();
   EXPECT_EQ(result.code, 75) << result.err;
-  EXPECT_THAT(result.last_error(), HasSubstr("records sent: 1"));
+  EXPECT_THAT(result.last_error(), ::testing::MatchesRegex(".*; records sent: [1-9][0-9]*"));
 }
 
 TEST_F(Cli, EveryCommandTakesTheCommonOptions) {

@@ -128,7 +128,7 @@ TEST_F(LinkWatchOnARelay, F1_AStatementOnADeadLinkFailsAndItsTransactionDoesNotK
   } catch (const std::exception& e) {
     EXPECT_EQ(classify(e, !c.broken()).kind, Failure::lost_connection) << e.what();
   }
-  EXPECT_GE(told(), 1);
+  while (told() == 0) std::this_thread::yield();  // after the socket is shut down
   direct_.exec("set lock_timeout = '30s'");
   EXPECT_EQ(direct_.exec("select n from held for update")[0][0].as<int>(), 1) << "the lock was waited for, and what was not committed is undone";
 }

@@ -29,7 +29,7 @@ struct Moody {
       if (todo == "reject") throw Reject("poison");
       if (todo == "throw") throw std::runtime_error("boom");
     }
-    tx.insert("effects", {{"\"offset\"", record.offset()}, {"value", todo}});
+    tx.insert("effects", {{"offset", record.offset()}, {"value", todo}});
   }
 };
 
