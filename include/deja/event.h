@@ -16,7 +16,7 @@ struct EventHeader {
 
 /// An event to publish to Kafka when, and only when, the transaction commits.
 ///
-/// deja adds the headers `deja-event-id` (stable over re-execution), `deja-source`, `Idempotency-Key` (the event id, unless
+/// deja adds the headers `deja-event-id` (stable over re-execution), `deja-source`, `deja-event-number`, `Idempotency-Key` (the event id, unless
 /// set here) and `traceparent` (handed on from the record). Names beginning with `deja-` and `__dlq.` are reserved.
 struct Event {
   std::string topic;

@@ -115,9 +115,11 @@ LogReading::LogReading(const Settings& settings, const std::vector<LogSlice>& sl
 LogReading::~LogReading() = default;
 
 LogReader::LogReader(Settings given, std::string group) {
-  settings_ = {{"queued.min.messages", "100000"}, {"queued.max.messages.kbytes", "65536"}, {"fetch.wait.max.ms", "50"},
-               {"socket.keepalive.enable", "true"}, {"reconnect.backoff.max.ms", "2000"}};
-  if (rd_kafka_version() >= 0x02020000) settings_.emplace_back("fetch.queue.backoff.ms", "20");
+  settings_ = {{"fetch.wait.max.ms", "50"}, {"socket.keepalive.enable", "true"}, {"reconnect.backoff.max.ms", "2000"}};
+  if (rd_kafka_version() >= 0x02020000)
+    settings_.insert(settings_.end(), {{"queued.min.messages", "100000"}, {"queued.max.messages.kbytes", "65536"}, {"fetch.queue.backoff.ms", "20"}});
+  else  // a full queue is looked at again after a second: it must hold what is read in one
+    settings_.insert(settings_.end(), {{"queued.min.messages", "1000000"}, {"queued.max.messages.kbytes", "131072"}});
   for (auto& [key, value] : given)
     if (key != "group.instance.id") settings_.emplace_back(std::move(key), std::move(value));
   settings_.insert(settings_.end(), {{"group.id", group.empty() ? "deja" : group}, {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"},
