@@ -37,12 +37,6 @@ class Names(unittest.TestCase):
         for text in ("`deja nonsense`", "    deja parked list\n", "```sh\n\"$HOME/deja/bin/deja\" nonsense\n```", "`deja dlq list | deja nonsense`"):
             self.assertEqual(len(wrong(text)), 1, text)
 
-    def test_a_planned_command_is_left_alone_until_it_is_there(self):
-        names.PLANNED.add("deja lanes later")
-        self.addCleanup(names.PLANNED.discard, "deja lanes later")
-        self.assertEqual(wrong("`deja lanes later --topic t`"), [])
-        self.assertEqual(len(wrong("`deja lanes latest --topic t`")), 1)
-
     def test_an_unknown_option_is_noticed(self):
         self.assertEqual(len(wrong("`deja lanes --nonsense x`")), 1)
         self.assertEqual(len(wrong("```sh\n./my-program --nonsense &\n```")), 1)
