@@ -71,7 +71,8 @@ class Reread : public ::testing::Test {
         source.view.offset = static_cast<std::int64_t>(at);
         source.view.timestamp_ms = 0;
         source.view.value = values_[at];
-        source.view.headers = headers_[at];
+        source.headers = headers_[at];
+        source.view.headers = source.headers;
       }
       std::vector<runtime::PreparedRecord> records;
       for (const auto& source : sources) records.push_back(preparer_->prepare(source));
