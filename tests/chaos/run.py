@@ -311,7 +311,7 @@ def chaos(options):
 
 def summary(run, first, outcomes, audited):
     table = dict(first)
-    table |= {f"records {name}": count for name, count in sorted(outcomes.items())}
+    table |= {f"records {name}": count for name, count in sorted(outcomes.items(), key=str)}
     table |= {name: count for name, count in sorted(run.counts.items())}
     members = {*run.members, run.extra}
     table |= {"starts of processes": sum(member.starts for member in members),
