@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <set>
 
 #include <deja/errors.h>
 
@@ -91,13 +92,21 @@ class Consumer::Impl {
       return {};
     }
     Partition partition{rd_kafka_topic_name(message->rkt), message->partition};
-    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+      stopped_.insert(partition);
       return OffsetLost{std::move(partition), std::move(text)};
+    }
     return PartitionError{std::move(partition), std::move(text)};
   }
 
   bool start(const Partition& partition, std::int64_t offset) {
     const auto list = make_list({partition}, offset);
+    if (stopped_.contains(partition)) {
+      if (giving_up_ || !assign_anew(partition, offset)) return false;
+      stopped_.erase(partition);
+      resume(partition);
+      return true;
+    }
     const ErrorPointer error(rd_kafka_seek_partitions(client(), list.get(), 5000));
     if (error || list->elems[0].err) {
       log_.warn("cannot seek", {{"topic", partition.topic}, {"partition", std::int64_t{partition.number}}, {"offset", offset},
@@ -112,6 +121,7 @@ class Consumer::Impl {
   void resume(const Partition& partition) { rd_kafka_resume_partitions(client(), make_list({partition}, RD_KAFKA_OFFSET_INVALID).get()); }
 
   void give_up(const Partitions& partitions) {
+    giving_up_ = false;
     if (cooperative()) {
       const auto list = make_list(partitions, RD_KAFKA_OFFSET_INVALID);
       const ErrorPointer error(rd_kafka_incremental_unassign(client(), list.get()));
@@ -148,6 +158,30 @@ class Consumer::Impl {
   }
 
  private:
+  // librdkafka stops a partition for good whose offset was not in the log (auto.offset.reset=error): it cannot be sought, only be
+  // assigned anew. Not while partitions are to be given up: the assignment would be taken for the answer to that.
+  bool assign_anew(const Partition& partition, std::int64_t offset) {
+    const auto list = make_list({partition}, offset);
+    if (cooperative()) {
+      const ErrorPointer removed(rd_kafka_incremental_unassign(client(), list.get()));
+      const ErrorPointer added(removed ? nullptr : rd_kafka_incremental_assign(client(), list.get()));
+      return !removed && !added;
+    }
+    rd_kafka_topic_partition_list_t* current = nullptr;
+    if (rd_kafka_assignment(client(), &current)) return false;
+    const ListPointer all(current);
+    Partitions paused;
+    for (int i = 0; i < all->cnt; ++i) {
+      const Partition each{all->elems[i].topic, all->elems[i].partition};
+      const auto refetch = each == partition ? GroupListener::Refetch{offset, false} : listener_.refetched(each);
+      all->elems[i].offset = refetch.from;
+      if (refetch.paused) paused.push_back(each);
+    }
+    if (rd_kafka_assign(client(), all.get())) return false;
+    rd_kafka_pause_partitions(client(), make_list(paused, RD_KAFKA_OFFSET_INVALID).get());
+    return true;
+  }
+
   void commit_failed(rd_kafka_resp_err_t error) {
     ++commit_errors;
     commit_doubt = true;
@@ -183,12 +217,15 @@ class Consumer::Impl {
         rd_kafka_assign(client(), list);
       }
       if (list->cnt > 0) rd_kafka_pause_partitions(client(), list);
+      for (const auto& p : partitions) stopped_.erase(p);
       listener_.assigned(partitions);
     } else if (error == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+      giving_up_ = true;
       listener_.revoked(partitions, rd_kafka_assignment_lost(client()) != 0);
       if (closed_) give_up(partitions);
     } else {
       listener_.group_error(rd_kafka_err2str(error), false);
+      giving_up_ = false;
       rd_kafka_assign(client(), nullptr);
     }
   }
@@ -227,6 +264,8 @@ class Consumer::Impl {
   GroupListener& listener_;
   core::Log& log_;
   bool closed_ = false;
+  bool giving_up_ = false;  // asked to, and not done yet
+  std::set<Partition> stopped_;
   ClientPointer client_;
 };
 

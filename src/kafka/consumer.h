@@ -39,6 +39,12 @@ class GroupListener {
   /// The partitions are to be given up. The listener calls Consumer::give_up when their work is done; `lost` when the group has
   /// already given them to others. Inside close() the consumer gives them up itself afterwards.
   virtual void revoked(const Partitions& partitions, bool lost) = 0;
+  struct Refetch {
+    std::int64_t from = 0;
+    bool paused = true;
+  };
+  /// What is fetched of a partition is thrown away, because another one had to be started anew: where it goes on. Inside Consumer::start.
+  virtual Refetch refetched(const Partition& partition) = 0;
   virtual void group_error(const std::string& error, bool fatal) = 0;
 };
 

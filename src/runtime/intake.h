@@ -63,6 +63,7 @@ class Intake final : public KafkaView, public kafka::GroupListener {
   // of the group; on the polling thread
   void assigned(const kafka::Partitions& partitions) override;
   void revoked(const kafka::Partitions& partitions, bool lost) override;
+  Refetch refetched(const kafka::Partition& partition) override;
   void group_error(const std::string& error, bool fatal) override;
 
  private:

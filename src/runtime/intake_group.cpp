@@ -41,6 +41,14 @@ void Intake::revoked(const kafka::Partitions& partitions, bool lost) {
   if (lost) finish_revocations();
 }
 
+Intake::Refetch Intake::refetched(const kafka::Partition& partition) {
+  auto* seat = seat_of(partition.topic, partition.number);
+  if (!seat || seat->expected < 0) return {};  // until it is started
+  seat->uncertain = true;
+  seat->sought_again = false;
+  return {seat->expected, seat->paused};
+}
+
 // The partitions are given up when their lanes have handed over, or when the time for it is over.
 void Intake::finish_revocations() {
   for (std::size_t i = 0; i < revocations_.size();) {
