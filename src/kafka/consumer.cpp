@@ -49,12 +49,16 @@ Settings with_defaults(const Settings& given, const std::string& client_id) {
   return all;
 }
 
+bool asks_for_cooperative(const Settings& settings) {
+  return std::any_of(settings.begin(), settings.end(), [](const auto& s) { return s.first == "partition.assignment.strategy" && s.second.find("cooperative") != std::string::npos; });
+}
+
 }  // namespace
 
 class Consumer::Impl {
  public:
   Impl(const Settings& settings, const std::string& group_id, const std::string& client_id, GroupListener& listener, core::Log& log)
-      : listener_(listener), log_(log) {
+      : listener_(listener), log_(log), cooperative_configured_(asks_for_cooperative(settings)) {
     auto conf = make_conf(with_defaults(settings, client_id));
     own_settings(conf.get(), group_id, client_id);
     rd_kafka_conf_set_opaque(conf.get(), this);
@@ -146,6 +150,11 @@ class Consumer::Impl {
   void close() {
     if (!client_ || closed_) return;
     closed_ = true;
+    if (cannot_close()) {
+      rd_kafka_set_log_level(client_.get(), 0);  // calls back from its own threads no more
+      client_.release();                         // ends with the process; the group misses it when its session ends
+      return;
+    }
     rd_kafka_consumer_close(client());
   }
 
@@ -158,6 +167,9 @@ class Consumer::Impl {
   }
 
  private:
+  // Before 2.3 librdkafka aborts the process when a cooperative member closes that had no assignment yet (its issue 4312).
+  bool cannot_close() const { return !was_assigned_ && cooperative_configured_ && rd_kafka_version() < 0x02030000; }
+
   // librdkafka stops a partition for good whose offset was not in the log (auto.offset.reset=error): it cannot be sought, only be
   // assigned anew. Not while partitions are to be given up: the assignment would be taken for the answer to that.
   bool assign_anew(const Partition& partition, std::int64_t offset) {
@@ -207,9 +219,10 @@ class Consumer::Impl {
   void rebalance(rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* list) {
     const auto partitions = from_list(list);
     if (error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+      was_assigned_ = true;
       // Where to start is the database's to say, which must not be waited for here: assigned, but standing still.
-      // At the end: a fetch may go out before the pause, and from an offset that is not in the log there is no way back (ERR__STATE).
-      for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = RD_KAFKA_OFFSET_END;
+      // At a number: the answer to a logical offset may come after the seek and be taken for it, so that records between are skipped.
+      for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = 0;
       if (cooperative()) {
         const ErrorPointer failure(rd_kafka_incremental_assign(client(), list));
         if (failure) log_.warn("cannot assign", {{"error", std::string(rd_kafka_error_string(failure.get()))}});
@@ -263,8 +276,10 @@ class Consumer::Impl {
 
   GroupListener& listener_;
   core::Log& log_;
+  const bool cooperative_configured_;
   bool closed_ = false;
   bool giving_up_ = false;  // asked to, and not done yet
+  bool was_assigned_ = false;
   std::set<Partition> stopped_;
   ClientPointer client_;
 };

@@ -56,28 +56,35 @@ Next Lane::translate(Worker& worker, const std::exception& e) {
     return Next::at(context_.clock.now() + milliseconds(static_cast<int>(worker.random().unit() * 500)));
   }
   if (dynamic_cast<const DatabaseAway*>(&e)) return database_away(worker, e.what());
-  if (const auto* stop = dynamic_cast<const Stop*>(&e)) {
-    context_.stop(*stop);
-    return Next::idle();
-  }
+  if (const auto* stop = dynamic_cast<const Stop*>(&e)) return give_up(*stop);
   // Everything else comes from one of deja's own statements.
   using postgres::Failure;
   const auto failure = postgres::classify(e);
   switch (failure.kind) {
     case Failure::schema_mismatch:
     case Failure::no_permission:
-      context_.stop(postgres::stop_for(failure, true));
-      return Next::idle();
+      return give_up(postgres::stop_for(failure, true));
     case Failure::data:
       if (failure.sqlstate.empty()) return database_away(worker, failure.message);
-      context_.stop(postgres::stop_for(failure, true));
-      return Next::idle();
+      return give_up(postgres::stop_for(failure, true));
     case Failure::repeat:
       worker.drop_connection();
       return wait(worker, "waiting for a lock in the database: " + failure.message, "postgres");
     default:
       return database_away(worker, failure.message);
   }
+}
+
+// The process ends. What is queued is left; the hand-over is tried once.
+Next Lane::give_up(const Stop& stop) {
+  context_.stop(stop);
+  bool closing;
+  {
+    const std::lock_guard lock(mutex_);
+    closing = close_by_.has_value();
+  }
+  if (std::exchange(gave_up_, true) && closing) finish_closing();
+  return closing ? Next::now() : Next::idle();
 }
 
 Next Lane::work(Worker& worker) {
@@ -99,7 +106,7 @@ Next Lane::work(Worker& worker) {
   if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start", "kafka");
   if (verify_.exchange(false)) doubtful_ = true;
   if (doubtful_) settle(worker);
-  if (close_by) return behind() && now >= not_before_ && load_batch() ? run_batch(worker) : close_step(worker);
+  if (close_by) return behind() && !gave_up_ && now >= not_before_ && load_batch() ? run_batch(worker) : close_step(worker);
   fill_outbox(worker);
   if (lost) return look_at_loss(worker);
   return load_batch() ? run_batch(worker) : idle_step(worker);

@@ -105,6 +105,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   Next look_at_loss(Worker& worker);
   Next idle_step(Worker& worker);
   Next translate(Worker& worker, const std::exception& e);
+  Next give_up(const Stop& stop);
   bool closing_time_is_over() const;
   void settle(Worker& worker);
   void fill_outbox(Worker& worker);
@@ -165,6 +166,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   std::string away_;                        // the dependency a handler waits for
   std::uint32_t failures_ = 0;              // in a row, for the delay
   core::Steady::time_point not_before_{}, last_commit_{};
+  bool gave_up_ = false;                                   // the process has to end: no more batches
   std::optional<core::Steady::time_point> waits_for_row_;  // since when another owner's transaction holds it
   bool look_for_witness_ = true;                           // not any more when it is known to be gone
 };
