@@ -17,11 +17,11 @@ int Runtime::Impl::audit(const AuditOptions& given) const {
     for (const auto& topic : handler.topics)
       if (!given.topic || *given.topic == topic) options.topics.push_back(topic);
   if (options.topics.empty()) throw Stop(exit_code::wrong_data, "no handler of this program has topic " + given.topic.value_or("(none at all)"));
-  const auto& secret = config_->text("key.secret");
-  return audit::run_and_print(*config_, options, [&](const core::KeyRecipe& recipe) {
+  const auto secrets = audit::secrets(*config_);
+  return audit::run_and_print(*config_, options, [&](const core::KeyRecipes& recipes) {
     // A group has one handler for a topic, and the recipe names it.
-    const auto own = std::find_if(handlers_.begin(), handlers_.end(), [&](const auto& handler) { return handler.name == recipe.handler; });
-    return own == handlers_.end() ? audit::key_source(recipe, secret) : audit::key_source(recipe, secret, *own);
+    const auto own = std::find_if(handlers_.begin(), handlers_.end(), [&](const auto& handler) { return handler.name == recipes.now.handler; });
+    return own == handlers_.end() ? audit::key_sources(recipes, secrets) : audit::key_sources(recipes, secrets, *own);
   }, given.output == "json");
 }
 

@@ -26,7 +26,7 @@ namespace {
 /// The audit of one group.
 class GroupAudit {
  public:
-  GroupAudit(const config::Config& config, const Options& options, const KeySources& keys, postgres::AuditStore& store, std::string group)
+  GroupAudit(const config::Config& config, const Options& options, const MakeKeySources& keys, postgres::AuditStore& store, std::string group)
       : options_(options), keys_(keys), store_(store), group_(std::move(group)), settings_{config.require("postgres.url"), config.text("postgres.schema"),
         config.text("dedup.conflict") == "report", options.named, std::clamp(std::thread::hardware_concurrency(), 2U, 4U)},
         kafka_(config.kafka(config::Role::common), group_, std::chrono::seconds(10)), reader_(config.kafka(config::Role::consumer), group_) {}
@@ -85,11 +85,11 @@ class GroupAudit {
   }
 
   std::unique_ptr<RecordAudit> prepare(const std::string& topic, const std::vector<postgres::AuditLane>& lanes) {
-    const auto recipe = store_.recipe(group_, topic);
-    KeySource source;
-    if (recipe) source = keys_(*recipe);
-    else source.remedy = "no handler has registered how it makes keys for this topic (table recipes): run PROGRAM --audit after the program has run";
-    auto audit = std::make_unique<RecordAudit>(settings_, group_, topic, std::move(source), store_);
+    const auto recipes = store_.recipes(group_, topic);
+    KeySources sources;
+    if (recipes) sources = keys_(*recipes);
+    else sources.now.remedy = "no handler has registered how it makes keys for this topic (table recipes): run PROGRAM --audit after the program has run";
+    auto audit = std::make_unique<RecordAudit>(settings_, group_, topic, std::move(sources), store_);
     std::map<std::int32_t, std::vector<postgres::AuditLane>> by_partition;
     for (const auto& lane : lanes)
       if (lane.topic == topic) by_partition[lane.partition].push_back(lane);
@@ -127,7 +127,7 @@ class GroupAudit {
   }
 
   const Options& options_;
-  const KeySources& keys_;
+  const MakeKeySources& keys_;
   postgres::AuditStore& store_;
   const std::string group_;
   const RecordAuditSettings settings_;
@@ -136,7 +136,13 @@ class GroupAudit {
 };
 }  // namespace
 
-Report run(const config::Config& config, const Options& options, const KeySources& keys) {
+std::vector<std::string> secrets(const config::Config& config) {
+  std::vector<std::string> all{config.text("key.secret")};
+  if (const auto& previous = config.text("keys.previous.secret"); !previous.empty()) all.push_back(previous == "none" ? "" : previous);
+  return all;
+}
+
+Report run(const config::Config& config, const Options& options, const MakeKeySources& keys) {
   const auto begun = std::chrono::steady_clock::now();
   config.require("kafka.bootstrap.servers");
   const auto& schema = config.text("postgres.schema");
@@ -157,7 +163,7 @@ Report run(const config::Config& config, const Options& options, const KeySource
   return report;
 }
 
-int run_and_print(const config::Config& config, const Options& options, const KeySources& keys, bool json) {
+int run_and_print(const config::Config& config, const Options& options, const MakeKeySources& keys, bool json) {
   const auto report = run(config, options, keys);
   const auto text = json ? json_lines(report) : table(report);
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {

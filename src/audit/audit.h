@@ -21,13 +21,15 @@ struct Options {
 };
 
 /// How the keys of a group's topic are made. See key_reader.h.
-using KeySources = std::function<KeySource(const core::KeyRecipe&)>;
+using MakeKeySources = std::function<KeySources(const core::KeyRecipes&)>;
+/// Those that the configuration has.
+std::vector<std::string> secrets(const config::Config& config);
 
 /// Reads logs and event topics again, up to where each lane was when it began, and compares them with the database. Locks nothing,
 /// joins no group, writes nothing; groups may go on running. Throws Stop with the named cause.
-Report run(const config::Config& config, const Options& options, const KeySources& keys);
+Report run(const config::Config& config, const Options& options, const MakeKeySources& keys);
 
 /// Runs the audit and prints what it found: the report to stdout, one sentence to stderr. Returns the exit code.
-int run_and_print(const config::Config& config, const Options& options, const KeySources& keys, bool json);
+int run_and_print(const config::Config& config, const Options& options, const MakeKeySources& keys, bool json);
 
 }  // namespace deja::audit

@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t chunk_records = 8192, chunk_bytes = 8U << 20;
 // More rows than these that name the wrong record are counted, not looked into.
 constexpr std::size_t max_strays = 100'000;
+// All rows of keys are read at once for as many offsets (8 bytes each); beyond that, each key is looked up.
+constexpr std::int64_t max_marks = 32'000'000;
 
 using Chunk = std::vector<core::SourceRecord>;
 
@@ -56,18 +58,19 @@ class RecordAudit::Judge {
     std::map<std::int32_t, postgres::AuditProbe::Span> spans;
     for (const auto& record : chunk) {
       auto& partition = *audit_.partitions_.at(record.view.partition);
-      const auto& lane = partition.lane_of(record, audit_.keys_);
+      const auto& lane = partition.lane_of(record, audit_.keys_.now);
       if (record.view.offset >= lane.next_offset) continue;  // its lane has yet to come there
-      Entry entry{&record, &partition, &lane, keys_.read(record), {}};
+      Entry entry{&record, &partition, &lane, keys_.read(record), {}, 0};
       entry.facts.key = entry.read.state;
+      entry.facts.another_key = !audit_.keys_.all_keys();
       entry.facts.reported_conflicts = audit_.settings_.reported_conflicts;
       entry.facts.skipped = std::any_of(partition.skipped.begin(), partition.skipped.end(), [&](const auto& range) {
         return range.lane == lane.lane && record.view.offset >= range.from && record.view.offset < range.until;
       });
-      if (entry.read.state == RecordFacts::Key::known) {
-        entry.facts.holder = RecordFacts::Holder{true, true, false};  // unless the database says otherwise
+      look_at_marks(entry);
+      for (std::size_t i = 0; entry.rows == 0 && i < entry.read.count; ++i) {
         probed_.push_back(entries_.size());
-        probe.records.push_back({entry.read.key, entry.read.digest, lane.id, record.view.offset});
+        probe.records.push_back({entry.read.keys[i], entry.read.digest, lane.id, record.view.offset});
       }
       auto [span, is_new] = spans.try_emplace(record.view.partition, postgres::AuditProbe::Span{record.view.partition, record.view.offset, record.view.offset});
       if (!is_new) span->second.last = record.view.offset;
@@ -86,12 +89,22 @@ class RecordAudit::Judge {
     const postgres::AuditLane* lane;
     KeyReader::Read read;
     RecordFacts facts;
+    std::size_t rows;  // of its keys, that name it
   };
+  static constexpr RecordFacts::Holder here{true, true, false};
+
+  static void look_at_marks(Entry& entry) {
+    std::array<std::uint64_t, 2> marks{};
+    for (std::size_t i = 0; i < entry.read.count; ++i) marks[i] = core::KeyMarks::mark(entry.read.keys[i], entry.read.digest);
+    entry.rows = entry.partition->marks.rows(entry.record->view.offset, marks.data(), entry.read.count);
+    if (entry.rows > 0) entry.facts.holder = here;
+  }
 
   void take(const postgres::AuditProbeResult& result) {
+    std::vector<bool> elsewhere(probed_.size());
     for (const auto& other : result.others) {
+      elsewhere[other.record] = true;
       auto& entry = entries_[probed_[other.record]];
-      entry.facts.holder.reset();
       if (!other.found) continue;
       RecordFacts::Holder holder;
       const auto at = audit_.partition_of_lane_.find(other.lane);
@@ -100,7 +113,14 @@ class RecordAudit::Judge {
       holder.same_digest = other.digest == entry.read.digest;
       holder.later_in_lane = other.lane == entry.lane->id && other.offset > offset && offset >= entry.lane->reread_until;
       if (holder.here && !holder.same_digest) audit_.other_digests_ = true;
-      entry.facts.holder = holder;
+      entry.rows += holder.here ? 1 : 0;
+      entry.facts.add(holder);
+    }
+    for (std::size_t i = 0; i < probed_.size(); ++i) {
+      if (elsewhere[i]) continue;
+      auto& entry = entries_[probed_[i]];
+      ++entry.rows;
+      entry.facts.add(here);
     }
     std::multimap<std::pair<std::int32_t, std::int64_t>, const postgres::AuditProbeResult::Letter*> letters;
     for (const auto& letter : result.letters) letters.emplace(std::pair(letter.partition, letter.offset), &letter);
@@ -124,8 +144,9 @@ class RecordAudit::Judge {
     const std::lock_guard lock(p.mutex);
     p.report.count(judgement.verdict);
     p.seen.add(offset);
-    const bool here = entry.facts.holder && entry.facts.holder->here;
-    if (here || entry.facts.key == RecordFacts::Key::free) p.matched.add(offset);
+    p.key_rows += static_cast<std::int64_t>(entry.rows);
+    if (entry.rows > 1) p.by_both.add(offset);
+    if (entry.rows > 0 || entry.facts.key == RecordFacts::Key::free) p.matched.add(offset);
     if (entry.facts.letter || judgement.verdict == Verdict::unchecked || judgement.verdict == Verdict::skipped) p.open.add(offset);
     const auto named = audit_.settings_.named;
     if (judgement.verdict == Verdict::missing) {
@@ -133,7 +154,7 @@ class RecordAudit::Judge {
       p.report.keep(finding_of("missing", record, std::string(judgement.why)), named);
     }
     if (judgement.verdict == Verdict::doubled) p.report.keep(finding_of("doubled", record, std::string(judgement.why)), named);
-    if (judgement.verdict == Verdict::unchecked) p.report.keep(finding_of("unchecked", record, audit_.keys_.remedy), 1);
+    if (judgement.verdict == Verdict::unchecked) p.report.keep(finding_of("unchecked", record, audit_.keys_.remedy()), 1);
     if (judgement.misordered) p.report.add(finding_of("misordered", record, std::string(judgement.why)), named);
   }
 
@@ -145,7 +166,7 @@ class RecordAudit::Judge {
   std::vector<std::size_t> probed_;  // index into entries_ of each record of the probe
 };
 
-RecordAudit::RecordAudit(const RecordAuditSettings& settings, std::string group, std::string topic, KeySource keys, postgres::AuditStore& store)
+RecordAudit::RecordAudit(const RecordAuditSettings& settings, std::string group, std::string topic, KeySources keys, postgres::AuditStore& store)
     : settings_(settings), group_(std::move(group)), topic_(std::move(topic)), keys_(std::move(keys)), store_(store),
       incarnations_(store.incarnations(group_, topic_)) {}
 
@@ -155,7 +176,7 @@ void RecordAudit::add(std::int32_t number, std::int64_t from, std::int64_t until
   p->from = from;
   p->until = std::max(from, until);
   p->skipped = std::move(skipped);
-  p->seen = p->matched = p->open = core::OffsetSet(p->from, p->until);
+  p->seen = p->matched = p->by_both = p->open = core::OffsetSet(p->from, p->until);
   p->report.group = group_;
   p->report.topic = topic_;
   p->report.partition = number;
@@ -171,6 +192,7 @@ std::vector<kafka::LogSlice> RecordAudit::slices() const {
 
 std::int64_t RecordAudit::run(const kafka::LogReader& reader, const std::function<void(std::int64_t)>& progress) {
   std::int64_t records = 0;
+  read_marks();
   {
     auto reading = reader.open(slices());  // goes last: chunks hold its records
     WorkerPool<Chunk> pool(settings_.connections, [this]() -> WorkerPool<Chunk>::Work {
@@ -195,45 +217,66 @@ std::int64_t RecordAudit::run(const kafka::LogReader& reader, const std::functio
   return records;
 }
 
+std::vector<postgres::KeyRowRange> RecordAudit::ranges() const {
+  std::vector<postgres::KeyRowRange> ranges;
+  for (const auto& [number, p] : partitions_)
+    for (const auto& lane : p->lanes) ranges.push_back({lane.id, p->from, std::min(p->until, lane.next_offset)});
+  return ranges;
+}
+
+// The rows of all records below progress are there already; a later one is of a record that had a dead letter.
+void RecordAudit::read_marks() {
+  std::int64_t offsets = 0;
+  for (const auto& [number, p] : partitions_) offsets += p->until - p->from;
+  if (!keys_.any_key() || offsets > max_marks) return;
+  for (const auto& [number, p] : partitions_) p->marks = core::KeyMarks(p->from, p->until);
+  rows_ = 0;
+  store_.key_rows(ranges(), [&](const postgres::KeyRow& row) {
+    ++*rows_;
+    partitions_.at(partition_of_lane_.at(row.lane))->marks.add(row.offset, core::KeyMarks::mark(row.key, row.digest));
+  }, [] {});
+}
+
 // Every key row that names one of these records was met when the record was judged. One that is left names a record with another key:
 // an effect is booked in the wrong place, and what was called a duplicate of it may have no effect at all.
 void RecordAudit::check_key_rows(const kafka::LogReader& reader, const std::function<void(std::int64_t)>& progress) {
-  if (keys_.key_free || !keys_.key) return;
-  std::vector<postgres::KeyRowRange> ranges;
-  std::int64_t matched = 0;
+  if (!keys_.any_key()) return;
+  std::int64_t named = 0;
   for (const auto& [number, p] : partitions_) {
-    for (const auto& lane : p->lanes) ranges.push_back({lane.id, p->from, std::min(p->until, lane.next_offset)});
-    for (auto offset = p->from; offset < p->until; ++offset) matched += p->matched.has(offset) ? 1 : 0;
+    named += p->key_rows;
+    p->marks = {};
   }
-  std::int64_t rows = 0;
-  for (const auto& [lane, count] : store_.count_key_rows(ranges)) rows += count;
-  if (rows == matched) return;
+  const auto ranges = this->ranges();
+  if (!rows_) rows_ = store_.count_key_rows(ranges);
+  if (*rows_ == named) return;
   const auto empty_sets = [&] {
     std::map<std::int32_t, core::OffsetSet> sets;
     for (const auto& [number, p] : partitions_) sets.emplace(number, core::OffsetSet(p->from, p->until));
     return sets;
   };
-  auto once = empty_sets(), twice = empty_sets();
-  bool any_twice = false;
+  auto once = empty_sets(), twice = empty_sets(), too_often = empty_sets();
+  bool any_too_often = false;
   const auto each = [&](const postgres::KeyRow& row) {
     const auto number = partition_of_lane_.at(row.lane);
     const auto& p = *partitions_.at(number);
     if (!p.seen.has(row.offset)) return;               // retention or compaction took the record
-    if (p.open.has(row.offset) && row.recent) return;  // retried or replayed since
+    if (p.open.has(row.offset) && (row.recent || !keys_.all_keys())) return;  // retried or replayed since, or of a key that is not known here
     if (!p.matched.has(row.offset)) {
       if (strays_.size() < max_strays) strays_.emplace(row.key, row);
-    } else if (once.at(number).has(row.offset)) {
-      twice.at(number).add(row.offset);
-      any_twice = true;
-    } else {
+    } else if (!once.at(number).has(row.offset)) {
       once.at(number).add(row.offset);
+    } else if (p.by_both.has(row.offset) && !twice.at(number).has(row.offset)) {
+      twice.at(number).add(row.offset);
+    } else {
+      too_often.at(number).add(row.offset);
+      any_too_often = true;
     }
   };
-  store_.key_rows(ranges, each, [&] { once = empty_sets(); });
-  // Of two rows in one place, the log will tell which one is right.
-  if (any_twice)
+  store_.key_rows(ranges, each, [&] { once = empty_sets(), twice = empty_sets(); });
+  // Of the rows in one place, the log will tell which ones are right.
+  if (any_too_often)
     store_.key_rows(ranges, [&](const postgres::KeyRow& row) {
-      if (!twice.at(partition_of_lane_.at(row.lane)).has(row.offset) || strays_.size() >= max_strays) return;
+      if (!too_often.at(partition_of_lane_.at(row.lane)).has(row.offset) || strays_.size() >= max_strays) return;
       strays_.emplace(row.key, row);
       beside_.insert(row.key);
     }, [] {});
@@ -247,16 +290,22 @@ void RecordAudit::name_strays(const kafka::LogReader& reader, const std::functio
     auto& p = *partitions_.at(record.view.partition);
     if (!p.seen.has(record.view.offset)) return;
     const auto read = keys.read(record);
-    const auto found = read.state == RecordFacts::Key::known ? strays_.find(read.key) : strays_.end();
-    if (found == strays_.end()) return;
-    const auto row = found->second;
-    strays_.erase(found);
+    std::optional<postgres::KeyRow> stray;
+    for (std::size_t i = 0; i < read.count; ++i) {
+      const auto found = strays_.find(read.keys[i]);
+      if (found == strays_.end()) continue;
+      stray = found->second;
+      strays_.erase(found);
+    }
+    if (!stray) return;
+    const auto& row = *stray;
     if (p.matched.has(record.view.offset) || p.open.has(record.view.offset) || row.digest != read.digest) return;
     --p.report.duplicate;  // what it was taken for
     p.report.add(finding_of("missing", record, "the row of its key names " + position(topic_, partition_of_lane_.at(row.lane), row.offset) + ", which has another key"), settings_.named);
   }, progress);
   for (const auto& [key, row] : strays_) {
-    if (beside_.contains(key)) continue;  // made by the recipe before (keys.previous), or its record is gone
+    if (beside_.contains(key)) continue;  // made by a recipe before, or its record is gone
+    if (!keys_.all_keys()) continue;      // its record is unchecked
     const auto number = partition_of_lane_.at(row.lane);
     partitions_.at(number)->report.add({"orphaned", "effect", topic_, number, row.offset, std::nullopt, std::nullopt,
                                         "the key " + core::to_text(key) + " is stored for this record, which has another one"}, settings_.named);
@@ -268,7 +317,7 @@ void RecordAudit::name_strays(const kafka::LogReader& reader, const std::functio
 void RecordAudit::fold_conflicts() {
   if (!other_digests_) return;
   for (const auto& [number, p] : partitions_) {
-    if (keys_.program) {
+    if (keys_.now.program) {
       p->report.notes.emplace_back("effects are stored with another fingerprint than these records have: the fingerprint function was changed, or the log is another one");
       continue;
     }

@@ -18,8 +18,8 @@ int run_audit(const Context& context, const Given& given) {
   options.from = given.from;
   options.to = given.to;
   if (context.list.limit) options.named = static_cast<std::size_t>(*context.list.limit);
-  const auto& secret = config.text("key.secret");
-  return audit::run_and_print(config, options, [&](const core::KeyRecipe& recipe) { return audit::key_source(recipe, secret); }, context.list.format == Format::json);
+  const auto secrets = audit::secrets(config);
+  return audit::run_and_print(config, options, [&](const core::KeyRecipes& recipes) { return audit::key_sources(recipes, secrets); }, context.list.format == Format::json);
 }
 
 }  // namespace

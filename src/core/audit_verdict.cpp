@@ -24,7 +24,16 @@ Judgement by_key(const RecordFacts& facts) {
   if (facts.reported_conflicts) return {Verdict::conflict};
   return {Verdict::missing, false, "its key belongs to another record with another payload, and it is no dead letter (a conflict under dedup.conflict = report leaves none)"};
 }
+
+int proof(const RecordFacts::Holder& holder) {
+  if (holder.here) return 3;
+  return holder.same_digest ? (holder.later_in_lane ? 1 : 2) : 0;
+}
 }  // namespace
+
+void RecordFacts::add(const Holder& other) {
+  if (!holder || proof(other) > proof(*holder)) holder = other;
+}
 
 Judgement judge(const RecordFacts& facts) {
   const bool replayed = facts.letter && facts.letter->status == "replayed";
@@ -45,7 +54,9 @@ Judgement judge(const RecordFacts& facts) {
   }
   auto judged = by_key(facts);
   if (replayed) judged.misordered = false;  // a dead letter gave up its place
-  if (judged.verdict == Verdict::missing && facts.skipped) return {Verdict::skipped};
+  if (judged.verdict != Verdict::missing) return judged;
+  if (facts.skipped) return {Verdict::skipped};
+  if (facts.another_key) return {Verdict::unchecked, false, "only the program can compute the key it may have by the recipe before"};
   return judged;
 }
 

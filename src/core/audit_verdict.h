@@ -27,6 +27,9 @@ struct RecordFacts {
     bool later_in_lane = false;  // it names a record of the same lane that comes after this one
   };
   std::optional<Holder> holder = {};
+  /// While a recipe of keys changes a record has two keys, and either will do: keeps what proves more.
+  void add(const Holder& other);
+  bool another_key = false;  // it may have a further key, which is not known here
 
   struct Letter {
     std::string status, cause;

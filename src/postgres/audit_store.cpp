@@ -5,6 +5,7 @@
 #include "postgres/arrays.h"
 #include "postgres/columns.h"
 #include "postgres/explain.h"
+#include "postgres/recipe_columns.h"
 #include "postgres/sql.h"
 
 namespace deja::postgres {
@@ -43,11 +44,13 @@ std::vector<std::pair<std::string, std::string>> AuditStore::topics(const std::s
   });
 }
 
-std::optional<core::KeyRecipe> AuditStore::recipe(const std::string& group, const std::string& topic) {
-  return explained(connection_, [&]() -> std::optional<core::KeyRecipe> {
-    const auto rows = connection_.exec_params(sql("select handler, scope, strategy, tenancy, secret_id from {schema}.recipes where group_id = $1 and topic = $2"), {group, topic});
+std::optional<core::KeyRecipes> AuditStore::recipes(const std::string& group, const std::string& topic) {
+  return explained(connection_, [&]() -> std::optional<core::KeyRecipes> {
+    const auto rows = connection_.exec_params(sql("select " + std::string(recipe_columns) + " from {schema}.recipes where group_id = $1 and topic = $2"), {group, topic});
     if (rows.empty()) return std::nullopt;
-    return core::KeyRecipe{rows[0][0].c_str(), rows[0][1].c_str(), rows[0][2].c_str(), rows[0][3].c_str(), rows[0][4].c_str()};
+    const auto row = rows[0];
+    Columns columns(row);
+    return read_recipes(columns);
   });
 }
 
@@ -190,13 +193,11 @@ std::vector<std::optional<std::string>> range_arguments(const std::vector<KeyRow
 }
 }  // namespace
 
-std::map<std::int32_t, std::int64_t> AuditStore::count_key_rows(const std::vector<KeyRowRange>& ranges) {
+std::int64_t AuditStore::count_key_rows(const std::vector<KeyRowRange>& ranges) {
   return explained(connection_, [&] {
-    std::map<std::int32_t, std::int64_t> counts;
-    for (const auto& table : key_tables())
-      for (const auto& r : connection_.exec_params("select k.lane, count(*) from " + table + std::string(in_ranges) + " group by 1", range_arguments(ranges)))
-        counts[r[0].as<std::int32_t>()] += r[1].as<std::int64_t>();
-    return counts;
+    std::int64_t rows = 0;
+    for (const auto& table : key_tables()) rows += connection_.exec_params("select count(*) from " + table + std::string(in_ranges), range_arguments(ranges))[0][0].as<std::int64_t>();
+    return rows;
   });
 }
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/keys.h"
+#include "core/key_change.h"
 #include "core/uuid.h"
 #include "postgres/connection.h"
 
@@ -90,7 +90,7 @@ class AuditStore {
 
   /// Groups that have lanes, and the topics of each. Empty arguments: all.
   std::vector<std::pair<std::string, std::string>> topics(const std::string& group, const std::string& topic);
-  std::optional<core::KeyRecipe> recipe(const std::string& group, const std::string& topic);
+  std::optional<core::KeyRecipes> recipes(const std::string& group, const std::string& topic);
   /// All of the group, in one snapshot.
   std::vector<AuditLane> lanes(const std::string& group);
   std::vector<std::string> event_topics(const std::string& group);
@@ -102,8 +102,8 @@ class AuditStore {
   /// One statement, so one snapshot.
   AuditProbeResult probe(const std::string& group, const std::string& topic, const std::vector<Incarnation>& incarnations, const AuditProbe& wanted);
 
-  /// How many key rows each lane has in its range.
-  std::map<std::int32_t, std::int64_t> count_key_rows(const std::vector<KeyRowRange>& ranges);
+  /// How many key rows the lanes have in these ranges.
+  std::int64_t count_key_rows(const std::vector<KeyRowRange>& ranges);
   /// All of them, one table of keys after the other; `next_table` between two.
   void key_rows(const std::vector<KeyRowRange>& ranges, const std::function<void(const KeyRow&)>& visit, const std::function<void()>& next_table);
 

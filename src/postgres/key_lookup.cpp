@@ -3,6 +3,7 @@
 #include "postgres/arrays.h"
 #include "postgres/columns.h"
 #include "postgres/explain.h"
+#include "postgres/recipe_columns.h"
 #include "postgres/sql.h"
 
 namespace deja::postgres {
@@ -21,20 +22,13 @@ pqxx::result KeyLookup::ask(const std::string& sql, const std::vector<std::optio
 
 std::vector<RecordedRecipe> KeyLookup::recipes(const std::string& handler) {
   std::vector<RecordedRecipe> all;
-  for (const auto& row : ask("select distinct group_id, handler, scope, strategy, tenancy, secret_id, previous_handler, previous_scope, previous_strategy, "
-                             "previous_tenancy, previous_secret_id from {schema}.recipes where ($1 = '' or group_id = $1) and "
+  for (const auto& row : ask("select distinct group_id, " + std::string(recipe_columns) + " from {schema}.recipes where ($1 = '' or group_id = $1) and "
                              "($2 = '' or handler = $2) order by 1, 2, 3, 4",
                              {group_, handler})) {
     Columns columns(row);
     RecordedRecipe found;
     found.group = columns.text();
-    auto& now = found.recipes.now;
-    for (auto* field : {&now.handler, &now.scope, &now.strategy, &now.tenancy, &now.secret_id}) *field = columns.text();
-    core::KeyRecipe previous;
-    bool has_previous = false;
-    for (auto* field : {&previous.handler, &previous.scope, &previous.strategy, &previous.tenancy, &previous.secret_id})
-      if (auto text = columns.maybe_text()) *field = std::move(*text), has_previous = true;
-    if (has_previous) found.recipes.previous = std::move(previous);
+    found.recipes = read_recipes(columns);
     all.push_back(std::move(found));
   }
   return all;

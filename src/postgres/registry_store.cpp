@@ -2,6 +2,7 @@
 
 #include "postgres/arrays.h"
 #include "postgres/columns.h"
+#include "postgres/recipe_columns.h"
 #include "postgres/sql.h"
 #include "postgres/transaction_control.h"
 
@@ -20,8 +21,7 @@ RegistryStore::RegistryStore(const std::string& schema, std::string group)
                          "previous_strategy, previous_tenancy, previous_secret_id, previous_used_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
                          "case when $8::text is not null then clock_timestamp() end) on conflict do nothing", schema)),
       lock_(with_schema("select 1 from {schema}.recipes where group_id = $1 and topic = $2 for update", schema)),
-      read_(with_schema("select handler, scope, strategy, tenancy, secret_id, previous_handler, previous_scope, previous_strategy, previous_tenancy, "
-                        "previous_secret_id, coalesce(previous_used_at + w <= clock_timestamp(), true), "
+      read_(with_schema("select " + std::string(recipe_columns) + ", coalesce(previous_used_at + w <= clock_timestamp(), true), "
                         "coalesce(to_char((previous_used_at + w) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '') "
                         "from {schema}.recipes, (select $3::bigint * interval '1 millisecond') as t(w) where group_id = $1 and topic = $2", schema)),
       change_(with_schema("update {schema}.recipes set handler = $3, scope = $4, strategy = $5, tenancy = $6, secret_id = $7, previous_handler = $8, "
@@ -66,13 +66,7 @@ std::optional<std::string> RegistryStore::agree(Connection& c, const std::string
   const auto row = found[0];
   Columns columns(row);
   core::StoredRecipes stored;
-  auto& now = stored.recipes.now;
-  for (auto* field : {&now.handler, &now.scope, &now.strategy, &now.tenancy, &now.secret_id}) *field = columns.text();
-  core::KeyRecipe previous;
-  bool has_previous = false;
-  for (auto* field : {&previous.handler, &previous.scope, &previous.strategy, &previous.tenancy, &previous.secret_id})
-    if (auto text = columns.maybe_text()) *field = std::move(*text), has_previous = true;
-  if (has_previous) stored.recipes.previous = std::move(previous);
+  stored.recipes = read_recipes(columns);
   stored.previous_expired = columns.flag();
   stored.previous_until = columns.text();
   const auto decision = core::decide(stored, declared);

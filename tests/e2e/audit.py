@@ -1,24 +1,12 @@
 """The audit: clean over everything that may rightly happen to records, and each planted fault is found and named."""
 
-import json
 import uuid
 
 import sandbox
+from audits import AuditSandbox, named, summed
 from kafka_transactions import Transaction
 from probe_records import KEY, script
 from programs import wait_until
-from sandbox import Sandbox
-
-COUNTS = ("checked", "processed", "duplicate", "conflict", "expired", "parked", "dead", "discarded", "missing", "doubled", "misordered",
-          "orphaned", "unchecked", "events")
-
-
-def summed(rows):
-    return {name: sum(row[name] for row in rows) for name in COUNTS}
-
-
-def named(rows, kind):
-    return [finding for row in rows for finding in row["findings"] if finding["kind"] == kind]
 
 
 def replaced(headers, name, value):
@@ -29,21 +17,8 @@ def number(event):
     return next(value for name, value in event.headers if name == "deja-event-number").decode()
 
 
-class AuditTest(Sandbox):
+class AuditTest(AuditSandbox):
     program = "deja-probe"
-
-    def audit(self, *words, program="deja", code=None):
-        words = ["audit", "--group", self.group, *words] if program == "deja" else ["--audit", *words]
-        ended, out, err = self.once(*words, "--output", "json", program=program)
-        self.assertIn(ended, (0, 1), out + err)
-        rows = [json.loads(line) for line in out.splitlines()]
-        if code is not None:
-            self.assertEqual(ended, code, out + err)
-        return rows
-
-    def assert_counts(self, rows, **wanted):
-        found = summed(rows)
-        self.assertEqual({name: count for name, count in found.items() if count}, wanted)
 
 
 class WhenTheProbeHasRun(AuditTest):
@@ -296,6 +271,29 @@ class WhenOnlyTheProgramKnowsTheKeys(AuditTest):
         self.assert_counts([own[fingerprints]], checked=2, processed=1, duplicate=1)
         other = self.audit("--config", path, "--set", "key.secret=other", program=self.program, code=1)
         self.assertIn("configured here", named(other, "unchecked")[0]["detail"])
+
+    def test_a_strategy_that_was_the_program_s_alone_before_the_change(self):
+        topics = [self.topic("functions", 1), self.topic("fingerprints", 1)]
+        settings = self.settings({"app.topics": topics, "group.id": self.group})
+        self.must("migrate", program="deja")
+
+        def run(settings, values):
+            self.cluster.produce(topics[0], 0, [(b"k", value, [(KEY, value)]) for value in values])
+            program = self.start(settings)
+            self.await_done(topics, program)
+            self.drain(program)
+
+        run(settings, [b"a/1/x", b"b/1/x"])
+        run(settings | {"app.changed": True}, [b"a/1/y", b"c/1/x", b"c/1/x", b"d/1/reject"])
+        path = self.write_settings("program.toml", settings | {"app.changed": True})
+        rows = self.audit(code=1)
+        self.assert_counts(rows, checked=6, processed=1, duplicate=1, dead=1, unchecked=3)
+        self.assertIn("run PROGRAM --audit", named(rows, "unchecked")[0]["detail"])
+        rows = self.audit("--config", path, program=self.program, code=0)
+        self.assert_counts(rows, checked=6, processed=3, duplicate=2, dead=1)
+        self.database.run('delete from deja.keys_1 where "offset" = 0')
+        rows = self.audit("--config", path, program=self.program, code=1)
+        self.assertEqual([finding["offset"] for finding in named(rows, "missing")], [0, 2], "the record and its duplicate")
 
 
 if __name__ == "__main__":

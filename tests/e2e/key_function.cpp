@@ -24,6 +24,12 @@ struct Handler {
   }
 };
 
+/// The same handler, once its producers send a header.
+struct Changed : Handler {
+  static constexpr auto idempotency = deja::by_header("Idempotency-Key");
+  static constexpr auto previous_idempotency = Handler::idempotency;
+};
+
 /// The same fingerprint, but a key that anybody can read.
 struct Fingerprint {
   static constexpr auto name = "fingerprint";
@@ -38,7 +44,9 @@ int main(int argc, char** argv) {
   deja::Application app("key-function", argc, argv);
   try {
     const auto topics = app.settings().list("topics", {});
-    app.handle<Handler>(topics.at(0)).handle<Fingerprint>(topics.at(1));
+    if (app.settings().flag("changed", false)) app.handle<Changed>(topics.at(0));
+    else app.handle<Handler>(topics.at(0));
+    app.handle<Fingerprint>(topics.at(1));
   } catch (const deja::Stop& stop) {
     std::fprintf(stderr, "%s\n", stop.what());
     return stop.exit_code();

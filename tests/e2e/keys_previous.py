@@ -5,13 +5,13 @@ import random
 
 import progress
 import sandbox
+from audits import AuditSandbox, named, summed
 from programs import wait_until
-from sandbox import Sandbox
 
 CONFIGURATION = 78
 
 
-class WhenTheRecipeOfKeysChanges(Sandbox):
+class WhenTheRecipeOfKeysChanges(AuditSandbox):
     program = "deja-probe"
 
     def setUp(self):
@@ -50,6 +50,26 @@ class WhenTheRecipeOfKeysChanges(Sandbox):
     def stored(self):
         return self.database.value("select scope || ',' || coalesce(previous_scope, '-') from deja.recipes")
 
+    def audit_proves_both_halves(self):
+        path = self.write_settings("audited.toml", self.new)
+        log = self.cluster.read(self.records)
+        for program in ("deja", self.program):
+            rows = self.audit("--config", path, program=program, code=0)
+            self.assertEqual((summed(rows)["processed"], summed(rows)["checked"]), (800, len(log)))
+        for rows_of_key in (1, 2):  # one recipe made the keys, or both
+            row = self.database.rows(f'select k.lane, l.partition, k."offset" from deja.keys_1 k join deja.lanes l on l.id = k.lane group by 1, 2, 3 '
+                                     f"having count(*) = {rows_of_key} order by 3 limit 1")[0]
+            lost = f"""lane = {row['lane']} and "offset" = {row['offset']}"""
+            key = next(record.key for record in log if (record.partition, record.offset) == (row["partition"], row["offset"]))
+            wanted = sorted((record.partition, record.offset) for record in log if record.key == key)
+            self.database.run(f"create table saved as select * from deja.keys_1 where {lost}; delete from deja.keys_1 where {lost}")
+            for program in ("deja", self.program):
+                missing = named(self.audit("--config", path, program=program, code=1), "missing")
+                self.assertEqual(sorted((each["partition"], each["offset"]) for each in missing), wanted)
+            self.database.run("insert into deja.keys_1 select * from saved; drop table saved")
+        rows = self.audit("--config", path, "--set", "keys.previous.secret=", "--set", "key.secret=another", code=1)
+        self.assertIn("key.secret", named(rows, "unchecked")[0]["detail"])
+
     def test_no_order_of_old_and_new_programs_runs_a_record_twice(self):
         seed = random.randrange(1 << 32)
         random.seed(seed)
@@ -83,6 +103,7 @@ class WhenTheRecipeOfKeysChanges(Sandbox):
         effects = self.database.value("select count(*) || ' ' || count(distinct id) from probe_effects")
         self.assertEqual(effects, "800 800", f"seed {seed}")
         self.assertEqual(self.database.value("select count(*) from deja.dead_letters"), 0)
+        self.audit_proves_both_halves()
 
         alone = {key: value for key, value in self.new.items() if not key.startswith("keys.")}
         self.refused(alone, "keys.previous", "until")

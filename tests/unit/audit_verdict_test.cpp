@@ -81,6 +81,33 @@ TEST(AuditVerdict, WhatOnlyTheProgramCanComputeIsUncheckedNeverClean) {
   EXPECT_EQ(verdict(of_kind(RecordFacts::Key::unknown, Letter{"open", "rejected"})), Verdict::dead);
 }
 
+TEST(AuditVerdict, OfTwoKeysTheOneThatProvesMoreCounts) {
+  RecordFacts facts;
+  const Holder rising[] = {of_another_payload, later, elsewhere, here};
+  for (const auto& holder : rising) {
+    facts.add(holder);
+    EXPECT_EQ(facts.holder->here, holder.here);
+    EXPECT_EQ(facts.holder->same_digest, holder.same_digest);
+    EXPECT_EQ(facts.holder->later_in_lane, holder.later_in_lane);
+    facts.add(of_another_payload);
+    EXPECT_EQ(facts.holder->here, holder.here);
+  }
+  EXPECT_EQ(verdict(facts), Verdict::processed);
+}
+
+TEST(AuditVerdict, WhatAnotherKeyMayProveIsUncheckedNotMissing) {
+  for (const auto& holder : {std::optional<Holder>(), std::optional<Holder>(of_another_payload)}) {
+    auto facts = with(holder);
+    facts.another_key = true;
+    EXPECT_EQ(verdict(facts), Verdict::unchecked);
+    facts.letter = Letter{"open", "rejected"};
+    EXPECT_EQ(verdict(facts), Verdict::dead);
+  }
+  auto facts = with(here);
+  facts.another_key = true;
+  EXPECT_EQ(verdict(facts), Verdict::processed);
+}
+
 TEST(AuditVerdict, WhatAnOperatorSkippedIsNotMissing) {
   auto facts = with(std::nullopt);
   facts.skipped = true;
