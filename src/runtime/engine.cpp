@@ -179,8 +179,8 @@ class Engine::Impl {
       log_.error("stopping", {{"cause", std::string(stop.what())}, {"exit_code", std::int64_t{stop.exit_code()}}});
       stop_ = std::move(stop);
     }
+    stop_requested_ = true;  // before the look at built_, as in request_stop(): start() looks the other way round
     if (built_) intake_->request_stop();
-    else stop_requested_ = true;
   }
 
   // Whatever runs, ends: first who makes work, then who does it.
