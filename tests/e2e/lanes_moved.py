@@ -17,8 +17,8 @@ def records(first, count, do=lambda number: "ok"):
 
 
 class LanesTest(ProbeTest):
-    def send(self, some):
-        self.cluster.produce(self.records, 0, some)
+    def send(self, some, partition=0):
+        self.cluster.produce(self.records, partition, some)
 
     def deja(self, *words, code=0):
         done, out, err = self.once("lanes", *words, "--group", self.group, "--output", "json", program="deja")
@@ -28,8 +28,9 @@ class LanesTest(ProbeTest):
     def lane(self, partition=0):
         return next(row for row in self.deja()[0] if row["partition"] == partition)
 
-    def effects_by_offset(self):
-        return sorted(row["offset"] for row in self.database.rows(f"select \"offset\" from probe_effects where topic = '{self.records}'"))
+    def effects_by_offset(self, partition=0):
+        return sorted(row["offset"] for row in self.database.rows(
+            f"select \"offset\" from probe_effects where topic = '{self.records}' and partition = {partition}"))
 
     def audit(self):
         return self.database.rows("select action, reason, detail from deja.audit_log order by id")
@@ -130,11 +131,13 @@ class WhenTheLogLostRecords(LanesTest):
         program = self.start(self.probe_settings)
         stopped = self.await_stop(program)
         self.assertEqual(stopped["next_offset"], 20)
+        self.send(records(200, 300), partition=1)  # the other partition is in the middle of its work
         rows, words = self.accept()
         self.assertEqual((rows[0]["from"], rows[0]["to"], rows[0]["lost_from"], rows[0]["lost_until"]), (20, 50, 20, 50))
         self.assertIn("is running", words)
         self.await_consumed(program)
         self.assertEqual(self.effects_by_offset(), list(range(20)) + list(range(50, 80)))
+        self.assertEqual(self.effects_by_offset(1), list(range(300)))
         self.assertIsNone(self.lane()["paused_cause"])
         wait_until(lambda: self.scrape().sum("deja_lanes_paused") == 0, 30, "the gauge to follow", program)
         self.no_alarm(program)
