@@ -115,11 +115,12 @@ Next Lane::work(Worker& worker) {
 // Nothing to consume: make known how far Kafka has the events, so that a new owner does not publish them again.
 Next Lane::idle_step(Worker& worker) {
   const auto now = context_.clock.now();
+  const bool waiting = outbox_->unpublished() > 0;  // asked first: what is acknowledged after this look is marked below
   if (outbox_->acknowledged() > row_.published_seq) {
     if (now < last_commit_ + publish_mark_after) return Next::at(last_commit_ + publish_mark_after);
     mark_published(worker, false);
   }
-  return outbox_->unpublished() > 0 ? Next::at(now + milliseconds(200)) : Next::idle();
+  return waiting ? Next::at(now + milliseconds(200)) : Next::idle();
 }
 
 bool Lane::load_batch() {
