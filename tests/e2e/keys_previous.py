@@ -67,8 +67,9 @@ class WhenTheRecipeOfKeysChanges(AuditSandbox):
                 missing = named(self.audit("--config", path, program=program, code=1), "missing")
                 self.assertEqual(sorted((each["partition"], each["offset"]) for each in missing), wanted)
             self.database.run("insert into deja.keys_1 select * from saved; drop table saved")
-        rows = self.audit("--config", path, "--set", "keys.previous.secret=", "--set", "key.secret=another", code=1)
-        self.assertIn("key.secret", named(rows, "unchecked")[0]["detail"])
+        # everybody claimed the keys of the recipe before, so those alone prove it
+        rows = self.audit("--config", path, "--set", "key.secret=another", code=0)
+        self.assertEqual((summed(rows)["processed"], summed(rows)["checked"]), (800, len(log)))
 
     def test_no_order_of_old_and_new_programs_runs_a_record_twice(self):
         seed = random.randrange(1 << 32)
