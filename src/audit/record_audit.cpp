@@ -283,26 +283,34 @@ void RecordAudit::check_key_rows(const kafka::LogReader& reader, const std::func
   if (!strays_.empty()) name_strays(reader, progress);
 }
 
-// Reads the log once more for the records that have these keys.
+// Reads the log once more for the records that have these keys. Partitions come in any order: only at the end is it known whose row is right.
 void RecordAudit::name_strays(const kafka::LogReader& reader, const std::function<void(std::int64_t)>& progress) {
   KeyReader keys(keys_);
+  std::unordered_map<core::Uuid, Finding, core::UuidHash> lost;
   reader.read(slices(), [&](const core::SourceRecord& record) {
-    auto& p = *partitions_.at(record.view.partition);
+    const auto number = record.view.partition;
+    const auto& p = *partitions_.at(number);
     if (!p.seen.has(record.view.offset)) return;
     const auto read = keys.read(record);
-    std::optional<postgres::KeyRow> stray;
     for (std::size_t i = 0; i < read.count; ++i) {
       const auto found = strays_.find(read.keys[i]);
       if (found == strays_.end()) continue;
-      stray = found->second;
-      strays_.erase(found);
+      const auto& row = found->second;
+      const auto named = partition_of_lane_.at(row.lane);
+      if (number == named && record.view.offset == row.offset) {
+        lost.erase(found->first);
+        strays_.erase(found);
+      } else if (!p.matched.has(record.view.offset) && !p.open.has(record.view.offset) && row.digest == read.digest) {
+        lost.try_emplace(found->first, finding_of("missing", record, "the row of its key names " + position(topic_, named, row.offset) + ", which has another key"));
+      }
     }
-    if (!stray) return;
-    const auto& row = *stray;
-    if (p.matched.has(record.view.offset) || p.open.has(record.view.offset) || row.digest != read.digest) return;
-    --p.report.duplicate;  // what it was taken for
-    p.report.add(finding_of("missing", record, "the row of its key names " + position(topic_, partition_of_lane_.at(row.lane), row.offset) + ", which has another key"), settings_.named);
   }, progress);
+  for (auto& [key, finding] : lost) {
+    strays_.erase(key);
+    auto& report = partitions_.at(finding.partition)->report;
+    --report.duplicate;  // what it was taken for
+    report.add(std::move(finding), settings_.named);
+  }
   for (const auto& [key, row] : strays_) {
     if (beside_.contains(key)) continue;  // made by a recipe before, or its record is gone
     if (!keys_.all_keys()) continue;      // its record is unchecked
