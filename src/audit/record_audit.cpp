@@ -1,6 +1,7 @@
 #include "audit/record_audit.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "audit/worker_pool.h"
 #include "core/lane_map.h"
@@ -305,8 +306,13 @@ void RecordAudit::name_strays(const kafka::LogReader& reader, const std::functio
       }
     }
   }, progress);
+  std::vector<Finding> in_order;
   for (auto& [key, finding] : lost) {
     strays_.erase(key);
+    in_order.push_back(std::move(finding));
+  }
+  std::sort(in_order.begin(), in_order.end(), [](const Finding& a, const Finding& b) { return std::tie(a.partition, a.offset) < std::tie(b.partition, b.offset); });
+  for (auto& finding : in_order) {
     auto& report = partitions_.at(finding.partition)->report;
     --report.duplicate;  // what it was taken for
     report.add(std::move(finding), settings_.named);
