@@ -247,6 +247,30 @@ class WhenKafkasOffsetsChange(FaultTest):
         self.drain(program)
         self.assertEqual(self.effects(), len(wanted) + 20)
 
+    def test_L9_a_foreign_consumer_that_is_ahead_ends_the_program_and_both_ways_on_work(self):
+        self.send(100, partition=0)
+        program = self.start()
+        self.await_done([self.records], program)
+        self.drain(program)
+        for leave_to_it in (False, True):
+            before = self.effects()
+            self.send(40, partition=0)
+            end = self.cluster.offset(self.records, 0)
+            commit_offsets(self.cluster, self.group, {(self.records, 0): end}, metadata="somebody else")
+            stopped = self.start(log=f"stopped-{leave_to_it}")
+            self.assertEqual(stopped.process.wait(60), 78, stopped.log_end())
+            told = stopped.log_end(1)
+            self.assertIn(f"another consumer committed offset {end} of {self.records}/0 in group {self.group}, ahead of deja's {end - 40}", told)
+            target = end if leave_to_it else end - 40
+            self.assertIn(f"--to-offset {target}", told)
+            self.must("lanes", "reset", "--group", self.group, "--topic", self.records, "--partition", "0", "--to-offset", str(target),
+                      "--reason", "the other consumer is stopped", "--yes", *(("--expect", "40") if leave_to_it else ()), program="deja")
+            program = self.start(log=f"goes-on-{leave_to_it}")
+            self.await_ready(self.port, program)
+            self.await_done([self.records], program)
+            self.drain(program)
+            self.assertEqual(self.effects(), before + (0 if leave_to_it else 40))
+
 
 class WhenTheLogHasGaps(FaultTest):
     def test_B7_transaction_markers_and_aborted_records(self):
