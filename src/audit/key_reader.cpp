@@ -90,15 +90,6 @@ KeySources key_sources(const core::KeyRecipes& recipes, const Secrets& secrets, 
   return sources;
 }
 
-std::optional<std::string> KeySource::ordering_key(const core::SourceRecord& record) const {
-  if (ordering) try {
-      return ordering(Record(record.view));
-    } catch (...) {
-    }
-  if (record.view.key) return std::string(*record.view.key);
-  return std::nullopt;
-}
-
 KeyReader::KeyReader(const KeySources& sources) : sources_(sources), keys_(sources.now.recipe.scope, sources.now.recipe.handler, sources.now.secret) {
   if (const auto& p = sources_.previous; p && p->key) previous_keys_.emplace(p->recipe.scope, p->recipe.handler, p->secret);
 }

@@ -27,9 +27,6 @@ struct KeySource {
   std::string secret;
   std::string tenant_header;
   std::string remedy;  ///< why keys cannot be computed, and what to do
-
-  /// What the record is ordered by: as the runtime has it, also where the function throws.
-  std::optional<std::string> ordering_key(const core::SourceRecord& record) const;
 };
 
 /// While a recipe changes (keys.previous), a record has its effect under the keys of either.

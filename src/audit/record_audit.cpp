@@ -35,7 +35,7 @@ Finding finding_of(std::string kind, const core::SourceRecord& record, std::stri
 const postgres::AuditLane& PartitionAudit::lane_of(const core::SourceRecord& record, const KeySource& keys) const {
   const auto count = lanes.front().lane_count;
   if (count == 1) return lanes.front();
-  const auto key = keys.ordering_key(record);
+  const auto key = core::ordering_key(keys.ordering, record);
   return lanes.at(static_cast<std::size_t>(core::lane_of(key ? std::optional<std::string_view>(*key) : std::nullopt, record.view.offset, count)));
 }
 

@@ -10,6 +10,15 @@ std::uint64_t mixed(std::uint64_t x) {
 }
 }  // namespace
 
+std::optional<std::string> ordering_key(const std::function<std::optional<std::string>(const Record&)>& ordering, const SourceRecord& source) {
+  if (ordering) try {
+      return ordering(Record(source.view));
+    } catch (...) {  // the record becomes a dead letter where its turn comes
+    }
+  if (source.view.key) return std::string(*source.view.key);
+  return std::nullopt;
+}
+
 std::int32_t lane_of(std::optional<std::string_view> ordering_key, std::int64_t offset, std::int32_t lanes) {
   if (lanes <= 1) return 0;
   auto hash = static_cast<std::uint64_t>(offset);

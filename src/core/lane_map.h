@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "core/source_record.h"
 
 namespace deja::core {
 
@@ -18,6 +21,9 @@ struct LaneMap {
     return a.lanes == b.lanes && (a.lanes == 1 || (a.hash_version == b.hash_version && a.ordering == b.ordering));
   }
 };
+
+/// What the record is ordered by: `ordering`'s key, else (and where it throws) the record key.
+std::optional<std::string> ordering_key(const std::function<std::optional<std::string>(const Record&)>& ordering, const SourceRecord& source);
 
 /// The lane of a record among `lanes`: a pure function of stored bytes. Records of one ordering key share a lane; one without any
 /// is ordered with nothing and goes by its offset.

@@ -4,15 +4,6 @@
 
 namespace deja::runtime {
 
-std::optional<std::string> ordering_key(const detail::HandlerSpec& spec, const core::SourceRecord& source) {
-  if (spec.ordering) try {
-      return spec.ordering(Record(source.view));
-    } catch (...) {  // prepare() meets it again
-    }
-  if (source.view.key) return std::string(*source.view.key);
-  return std::nullopt;
-}
-
 Preparer::Preparer(const detail::HandlerSpec& spec, const KeySettings& settings, bool several_lanes)
     : spec_(spec), several_lanes_(several_lanes), sources_(key_sources(spec, settings)), keys_(sources_.now.scope, spec.name, sources_.now.secret) {
   if (const auto& p = sources_.previous; p && !p->key_free) previous_keys_.emplace(p->scope, p->handler, p->secret);

@@ -33,10 +33,6 @@ struct PreparedRecord {
   }
 };
 
-/// What the record is ordered by: the handler's ordering key, else the record key. A function that throws gives the record key: the
-/// record becomes a dead letter where its turn comes.
-std::optional<std::string> ordering_key(const detail::HandlerSpec& spec, const core::SourceRecord& source);
-
 /// Computes keys for the records of one handler. Not for two threads at once.
 class Preparer {
  public:

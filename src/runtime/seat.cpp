@@ -4,7 +4,6 @@
 
 #include "core/lane_map.h"
 #include "runtime/handler_event.h"
-#include "runtime/prepared_record.h"
 
 namespace deja::runtime {
 
@@ -50,7 +49,7 @@ void Seat::stop(const std::string& error, bool certain) {
 Seat::LaneSeat& Seat::lane_of(const core::SourceRecord& record) {
   if (lanes.size() == 1) return lanes.front();
   const auto count = static_cast<std::int32_t>(lanes.size());
-  const auto key = ordering_key(*spec, record);
+  const auto key = core::ordering_key(spec->ordering, record);
   return lanes[static_cast<std::size_t>(core::lane_of(key ? std::optional<std::string_view>(*key) : std::nullopt, record.view.offset, count))];
 }
 

@@ -4,7 +4,7 @@ import uuid
 
 import sandbox
 from audits import AuditSandbox, named, summed
-from kafka_transactions import Transaction
+from kafka_admin import TransactionalProducer
 from probe_records import KEY, script
 from programs import wait_until
 
@@ -41,13 +41,13 @@ class WhenTheProbeHasRun(AuditTest):
             return [(b"k%d" % (n % 5), script(f"r{n}", seq=n), [(KEY, b"r%d" % n)]) for n in range(start, start + count)]
 
         def aborted(name):
-            transaction = Transaction(self.cluster, f"{name}-{self.tag}")
+            transaction = TransactionalProducer(self.cluster, f"{name}-{self.tag}")
             transaction.produce(self.records, 0, [(b"k", script("never"), [(KEY, b"never")])] * 3)
             return transaction
 
         self.cluster.produce(self.records, 0, good(0, 40))
         aborted("first").end(False)
-        transaction = Transaction(self.cluster, f"kept-{self.tag}")
+        transaction = TransactionalProducer(self.cluster, f"kept-{self.tag}")
         transaction.produce(self.records, 0, good(40, 10))
         transaction.end(True)
         self.cluster.produce(self.records, 0, good(0, 7))                                                    # duplicates
