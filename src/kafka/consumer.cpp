@@ -69,7 +69,11 @@ class Consumer::Impl {
     client_ = make_client(RD_KAFKA_CONSUMER, std::move(conf));
     rd_kafka_poll_set_consumer(client_.get());
   }
-  ~Impl() { close(); }
+  ~Impl() {
+    close();
+    if (client_ && !end_client(client_.release()))
+      log_.warn("librdkafka does not end its threads; they end with the process, the group was left in order");
+  }
 
   rd_kafka_t* client() const { return client_.get(); }
 
