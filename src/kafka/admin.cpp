@@ -10,16 +10,12 @@
 namespace deja::kafka {
 namespace {
 
-struct DestroyQueue {
-  void operator()(rd_kafka_queue_t* p) const { rd_kafka_queue_destroy(p); }
-  void operator()(rd_kafka_event_t* p) const { rd_kafka_event_destroy(p); }
+struct DestroyRequest {
   void operator()(rd_kafka_ConfigResource_t* p) const { rd_kafka_ConfigResource_destroy(p); }
   void operator()(rd_kafka_AdminOptions_t* p) const { rd_kafka_AdminOptions_destroy(p); }
 };
-using QueuePointer = std::unique_ptr<rd_kafka_queue_t, DestroyQueue>;
-using EventPointer = std::unique_ptr<rd_kafka_event_t, DestroyQueue>;
-using ResourcePointer = std::unique_ptr<rd_kafka_ConfigResource_t, DestroyQueue>;
-using OptionsPointer = std::unique_ptr<rd_kafka_AdminOptions_t, DestroyQueue>;
+using ResourcePointer = std::unique_ptr<rd_kafka_ConfigResource_t, DestroyRequest>;
+using OptionsPointer = std::unique_ptr<rd_kafka_AdminOptions_t, DestroyRequest>;
 
 ListPointer list_of(const Partitions& partitions, std::int64_t offset) {
   ListPointer list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));

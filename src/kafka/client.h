@@ -25,6 +25,8 @@ struct Destroy {
   void operator()(const rd_kafka_metadata_t* p) const { rd_kafka_metadata_destroy(p); }
   void operator()(rd_kafka_error_t* p) const { rd_kafka_error_destroy(p); }
   void operator()(rd_kafka_topic_t* p) const { rd_kafka_topic_destroy(p); }
+  void operator()(rd_kafka_queue_t* p) const { rd_kafka_queue_destroy(p); }
+  void operator()(rd_kafka_event_t* p) const { rd_kafka_event_destroy(p); }
 };
 
 using ClientPointer = std::unique_ptr<rd_kafka_t, Destroy>;
@@ -33,6 +35,8 @@ using MessagePointer = std::unique_ptr<rd_kafka_message_t, Destroy>;
 using ListPointer = std::unique_ptr<rd_kafka_topic_partition_list_t, Destroy>;
 using HeadersPointer = std::unique_ptr<rd_kafka_headers_t, Destroy>;
 using MetadataPointer = std::unique_ptr<const rd_kafka_metadata_t, Destroy>;
+using QueuePointer = std::unique_ptr<rd_kafka_queue_t, Destroy>;
+using EventPointer = std::unique_ptr<rd_kafka_event_t, Destroy>;
 using ErrorPointer = std::unique_ptr<rd_kafka_error_t, Destroy>;
 
 using Settings = std::vector<std::pair<std::string, std::string>>;

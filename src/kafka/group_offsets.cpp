@@ -8,11 +8,6 @@
 namespace deja::kafka {
 
 namespace {
-struct DestroyQueue {
-  void operator()(rd_kafka_queue_t* p) const { rd_kafka_queue_destroy(p); }
-  void operator()(rd_kafka_event_t* p) const { rd_kafka_event_destroy(p); }
-};
-
 // What the broker tells somebody who is no member, of a group that has members.
 bool means_active(rd_kafka_resp_err_t error) {
   return error == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID || error == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION || error == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS;
@@ -35,9 +30,9 @@ GroupState commit_for_empty_group(const std::vector<std::pair<std::string, std::
     element->metadata_size = metadata.size();
     std::memcpy(element->metadata, metadata.data(), metadata.size());
   }
-  const std::unique_ptr<rd_kafka_queue_t, DestroyQueue> queue(rd_kafka_queue_new(client.get()));
+  const QueuePointer queue(rd_kafka_queue_new(client.get()));
   if (const auto error = rd_kafka_commit_queue(client.get(), list.get(), queue.get(), nullptr, nullptr)) throw Unreachable(rd_kafka_err2str(error));
-  const std::unique_ptr<rd_kafka_event_t, DestroyQueue> event(rd_kafka_queue_poll(queue.get(), static_cast<int>(timeout.count())));
+  const EventPointer event(rd_kafka_queue_poll(queue.get(), static_cast<int>(timeout.count())));
   if (!event) throw Unreachable("no answer in time");
   auto error = rd_kafka_event_error(event.get());
   if (const auto* answered = rd_kafka_event_topic_partition_list(event.get()))

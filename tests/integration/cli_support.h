@@ -21,7 +21,7 @@
 namespace deja {
 
 using nlohmann::json;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 struct Result {
   int code = -1;
@@ -46,7 +46,7 @@ inline std::string read_file(const std::string& name) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-class Cli : public testing::Test {
+class Cli : public ::testing::Test {
  protected:
   void SetUp() override {
     const char* url = std::getenv("DEJA_POSTGRES");

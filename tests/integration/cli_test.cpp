@@ -177,8 +177,8 @@ TEST_F(Cli, ListsAndShowsDeadLetters) {
   EXPECT_THAT(deja("dlq show 1").out, HasSubstr("{\"secret\": 1}"));
   EXPECT_THAT(deja("dlq show 1 --as json").out, HasSubstr("  \"secret\": 1"));
   EXPECT_THAT(deja("dlq show 1 --as hex").out, HasSubstr("7b22736563726574223a20317d"));
-  EXPECT_THAT(deja("dlq show 1 --redacted").out, testing::Not(HasSubstr("secret")));
-  EXPECT_THAT(deja("dlq show 1 --redacted --output json").out, testing::Not(HasSubstr("secret")));
+  EXPECT_THAT(deja("dlq show 1 --redacted").out, ::testing::Not(HasSubstr("secret")));
+  EXPECT_THAT(deja("dlq show 1 --redacted --output json").out, ::testing::Not(HasSubstr("secret")));
   EXPECT_EQ(deja("dlq show 99").code, 65);
 }
 

@@ -243,7 +243,7 @@ TEST_F(Lanes, AcceptLossGoesOnAtTheStartOfALogThatIsShorterOrAnotherOne) {
   EXPECT_EQ(ask(position), "0,0,0,0,6,t,t,null\n0,1,0,0,6,t,t,null");
   const auto after = ask("select distinct incarnation from deja.lanes");
   EXPECT_EQ(after.size(), 36u) << "one for all lanes";
-  EXPECT_THAT(before, testing::Not(HasSubstr(after)));
+  EXPECT_THAT(before, ::testing::Not(HasSubstr(after)));
   EXPECT_EQ(ask("select action, reason, detail->'lanes'->0->>'from', detail->>'incarnation' from deja.audit_log"), "lanes accept-loss,a test,80," + after);
 
   sql("update deja.lanes set next_offset = 5, paused_cause = 'log lost: the log is another one' where lane = 1");

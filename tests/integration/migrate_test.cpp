@@ -16,7 +16,7 @@ namespace deja::postgres {
 namespace {
 
 /// A database of its own on the server of $DEJA_POSTGRES.
-class Migrate : public testing::Test {
+class Migrate : public ::testing::Test {
  protected:
   void SetUp() override {
     const char* url = std::getenv("DEJA_POSTGRES");

@@ -15,8 +15,8 @@
 namespace deja {
 namespace {
 
-using testing::Eq;
-using testing::Optional;
+using ::testing::Eq;
+using ::testing::Optional;
 using MaybeText = std::optional<std::string>;
 
 std::optional<std::string_view> view_of(const MaybeText& text) {

@@ -10,8 +10,8 @@
 namespace deja {
 namespace {
 
-using testing::Eq;
-using testing::Optional;
+using ::testing::Eq;
+using ::testing::Optional;
 
 TEST(RecordTest, ShowsWhereItCameFrom) {
   const Record record({.topic = "payments", .partition = 3, .offset = 42, .timestamp_ms = 1700000000000, .attempt = 2});

@@ -56,7 +56,7 @@ class Pipe {
   int ends_[2] = {-1, -1};
 };
 
-class StructuredLogTest : public testing::Test {
+class StructuredLogTest : public ::testing::Test {
  protected:
   ops::LogOptions options(LogFormat format, Level level = Level::info) {
     return {.level = level, .format = format, .descriptor = pipe_.writer(), .now = [this] { return now_; }};

@@ -12,7 +12,7 @@
 namespace deja {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 std::vector<std::string> names_of(const Topics& topics) { return topics.names(); }
 
