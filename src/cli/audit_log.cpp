@@ -8,7 +8,7 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {{"id", FieldType::number}, {"at", FieldType::time}, {"who"}, {"action"}, {"group"}, {"reason"}, {"detail"}, {"hash"}};
+constexpr Field audit_log_fields[] = {{"id", FieldType::number}, {"at", FieldType::time}, {"who"}, {"action"}, {"group"}, {"reason"}, {"detail"}, {"hash"}};
 
 int verify(postgres::Connection& connection, const postgres::AuditLogStore& log) {
   const auto verdict = postgres::explained(connection, [&] { return log.verify(connection); });
@@ -21,7 +21,7 @@ int verify(postgres::Connection& connection, const postgres::AuditLogStore& log)
 }
 
 int show(const Context& context, bool verified) {
-  Output output(context.list, fields);
+  Output output(context.list, audit_log_fields);
   const auto config = context.load();
   const auto connection = open_postgres(config, "audit-log");
   const auto& schema = config.text("postgres.schema");
@@ -44,7 +44,7 @@ void add_audit_log(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("audit-log", "Shows what operators did and programs decided alone, oldest first");
   command->add_flag("--verify", *verified, "Check the chain of all rows instead; ends with 1 at the first broken link");
   add_group_option(*command, context);
-  add_list_options(*command, context, fields);
+  add_list_options(*command, context, audit_log_fields);
   command->callback([&context, verified] { context.run = [&context, verified] { return show(context, *verified); }; });
 }
 

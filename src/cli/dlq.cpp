@@ -13,7 +13,7 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {
+constexpr Field dlq_fields[] = {
     {"id", FieldType::number}, {"group"}, {"handler"}, {"topic"}, {"partition", FieldType::number}, {"offset", FieldType::number},
     {"record_key", FieldType::bytes}, {"idempotency_key", FieldType::bytes}, {"cause"}, {"stage"}, {"error"}, {"fingerprint"}, {"build"},
     {"attempts", FieldType::number}, {"size", FieldType::number}, {"first_failed_at", FieldType::time}, {"dead_at", FieldType::time}, {"status"},
@@ -25,7 +25,7 @@ Row to_row(const postgres::DeadLetterRow& d) {
 }
 
 int list(const Context& context) {
-  Output output(context.list, fields);
+  Output output(context.list, dlq_fields);
   const auto config = context.load();
   const auto connection = open_postgres(config, "dlq list");
   const auto& schema = config.text("postgres.schema");
@@ -61,7 +61,7 @@ void redact(postgres::DeadLetter& letter) {
 }
 
 void show_json(const postgres::DeadLetter& letter) {
-  auto json = nlohmann::ordered_json::parse(json_line(to_row(letter.row), fields));
+  auto json = nlohmann::ordered_json::parse(json_line(to_row(letter.row), dlq_fields));
   json["value"] = json_bytes(letter.value);
   json["headers"] = nlohmann::ordered_json::parse(letter.headers);
   json["record_at"] = letter.record_at;
@@ -76,7 +76,7 @@ void show_text(const postgres::DeadLetter& letter, const std::string& form) {
   const auto payload = shown(letter.value, form, ::isatty(STDOUT_FILENO) == 1);
   const auto line = [](std::string_view name, const std::string& value) { print(std::string(name) + std::string(18 - std::min<std::size_t>(17, name.size()), ' ') + value + "\n"); };
   const auto row = to_row(letter.row);
-  for (std::size_t i = 0; i < row.size(); ++i) line(fields[i].name, plain(row[i], fields[i].type));
+  for (std::size_t i = 0; i < row.size(); ++i) line(dlq_fields[i].name, plain(row[i], dlq_fields[i].type));
   line("record_at", letter.record_at);
   line("first_seen", letter.first_seen);
   if (letter.conflict_offset) {
@@ -115,7 +115,7 @@ void add_dlq(CLI::App& app, Context& context) {
 
   auto* list_command = dlq->add_subcommand("list", "Lists dead letters, oldest first");
   add_group_option(*list_command, context);
-  add_list_options(*list_command, context, fields);
+  add_list_options(*list_command, context, dlq_fields);
   list_command->callback([&context] { context.run = [&context] { return list(context); }; });
 
   auto options = std::make_shared<ShowOptions>();

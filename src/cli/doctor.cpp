@@ -7,7 +7,7 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {{"check"}, {"status"}, {"detail"}, {"remedy"}};
+constexpr Field doctor_fields[] = {{"check"}, {"status"}, {"detail"}, {"remedy"}};
 
 std::optional<config::Config> check_config(const Context& context, Findings& findings) {
   try {
@@ -30,7 +30,7 @@ int run(const Context& context) {
   }
   auto form = context.list;
   form.column_width = 400;  // what is wrong must be readable to its end
-  Output output(form, fields);
+  Output output(form, doctor_fields);
   for (const auto& f : findings.all()) {
     if (!output.row({f.check, std::string(word(f.status)), f.detail, f.remedy.empty() ? Cell() : Cell(f.remedy)})) break;
   }
@@ -44,7 +44,7 @@ int run(const Context& context) {
 void add_doctor(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("doctor", "Checks configuration, database, grants, topics and offsets; exit 1 when something must be mended");
   add_group_option(*command, context);
-  add_list_options(*command, context, fields);
+  add_list_options(*command, context, doctor_fields);
   command->callback([&context] { context.run = [&context] { return run(context); }; });
 }
 

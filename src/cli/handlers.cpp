@@ -6,11 +6,11 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {{"group"}, {"handler"},   {"topics", FieldType::list}, {"strategy"}, {"build"}, {"instances", FieldType::number},
+constexpr Field handlers_fields[] = {{"group"}, {"handler"},   {"topics", FieldType::list}, {"strategy"}, {"build"}, {"instances", FieldType::number},
                             {"last_seen", FieldType::time}};
 
 int show(const Context& context) {
-  Output output(context.list, fields);
+  Output output(context.list, handlers_fields);
   const auto config = context.load();
   const auto connection = open_postgres(config, "handlers");
   const auto& schema = config.text("postgres.schema");
@@ -27,7 +27,7 @@ int show(const Context& context) {
 void add_handlers(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("handlers", "Shows who handles which topics, and what identifies a record there");
   add_group_option(*command, context);
-  add_list_options(*command, context, fields);
+  add_list_options(*command, context, handlers_fields);
   command->callback([&context] { context.run = [&context] { return show(context); }; });
 }
 

@@ -13,7 +13,7 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {{"group"}, {"handler"}, {"status"}, {"topic"}, {"partition", FieldType::number}, {"offset", FieldType::number},
+constexpr Field key_fields[] = {{"group"}, {"handler"}, {"status"}, {"topic"}, {"partition", FieldType::number}, {"offset", FieldType::number},
                             {"at", FieldType::time}, {"generation", FieldType::number}, {"payload_digest"}, {"events", FieldType::list}, {"first_event_id"},
                             {"dlq_id", FieldType::number}, {"conflicts", FieldType::number}, {"recipe"}};
 
@@ -115,7 +115,7 @@ Row row_of(postgres::KeyLookup& lookup, const postgres::RecordedRecipe& recorded
 }
 
 int show(const Context& context, const Question& question) {
-  Output output(context.list, fields);
+  Output output(context.list, key_fields);
   const auto config = context.load();
   const auto connection = open_postgres(config, "key");
   const auto& schema = config.text("postgres.schema");
@@ -159,7 +159,7 @@ void add_key(CLI::App& app, Context& context) {
   command->add_option_function<std::string>("--tenant", [question](const std::string& tenant) { question->tenant = tenant; }, "The tenant whose key it is")
       ->type_name("TENANT");
   add_group_option(*command, context);
-  add_list_options(*command, context, fields);
+  add_list_options(*command, context, key_fields);
   command->callback([&context, question] { context.run = [&context, question] { return show(context, *question); }; });
 }
 

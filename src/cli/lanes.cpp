@@ -9,7 +9,7 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {
+constexpr Field lanes_fields[] = {
     {"group"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"instance"}, {"owner_epoch", FieldType::number},
     {"next_offset", FieldType::number}, {"log_end_offset", FieldType::number}, {"lag", FieldType::number}, {"parked", FieldType::number},
     {"published_seq", FieldType::number}, {"next_event_seq", FieldType::number}, {"paused_cause"}, {"blocked_by"}, {"last_commit_at", FieldType::time}};
@@ -30,8 +30,8 @@ std::map<kafka::Partition, kafka::LogRange> log_ends(const config::Config& confi
   }
 }
 
-int show(const Context& context) {
-  Output output(context.list, fields);
+int show_lanes(const Context& context) {
+  Output output(context.list, lanes_fields);
   const auto config = context.load();
   const auto connection = open_postgres(config, "lanes");
   const auto& schema = config.text("postgres.schema");
@@ -59,9 +59,9 @@ int show(const Context& context) {
 void add_lanes(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("lanes", "Shows each lane's owner, progress and lag");
   add_group_option(*command, context);
-  add_list_options(*command, context, fields);
+  add_list_options(*command, context, lanes_fields);
   command->callback([&context, command] {  // runs after that of a subcommand too
-    if (command->get_subcommands().empty()) context.run = [&context] { return show(context); };
+    if (command->get_subcommands().empty()) context.run = [&context] { return show_lanes(context); };
   });
   add_lanes_reset(*command, context);
   add_lanes_accept_loss(*command, context);

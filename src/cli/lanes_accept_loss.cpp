@@ -9,7 +9,7 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {{"group"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"from", FieldType::number}, {"to", FieldType::number},
+constexpr Field lanes_accept_loss_fields[] = {{"group"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"from", FieldType::number}, {"to", FieldType::number},
                             {"cause"}, {"lost_from", FieldType::number}, {"lost_until", FieldType::number}, {"incarnation"}};
 
 struct AcceptLossOptions {
@@ -58,7 +58,7 @@ Loss decided(const LaneChange::Partition& p, const std::vector<postgres::LanePos
 
 int accept_loss(const Context& context, const AcceptLossOptions& options) {
   check_change(options.change);
-  Output output(context.list, fields);
+  Output output(context.list, lanes_accept_loss_fields);
   LaneChange change(context, "lanes accept-loss", options.topic, options.partition, false);
   const auto& p = change.partitions().front();
   const auto planned = decided(p, p.lanes, options);

@@ -10,7 +10,7 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {{"group"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"from", FieldType::number},
+constexpr Field lanes_reset_fields[] = {{"group"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"from", FieldType::number},
                             {"to", FieldType::number}, {"records", FieldType::number}, {"skipped", FieldType::number}, {"rerun", FieldType::number},
                             {"dead_letters", FieldType::number}};
 
@@ -44,7 +44,7 @@ class Reset {
 
   int run() {
     if (!options_.dry_run) check_change(options_.change);
-    Output output(context_.list, fields);
+    Output output(context_.list, lanes_reset_fields);
     find_targets();
     std::vector<Plan> plans;
     Plan all;

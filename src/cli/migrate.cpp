@@ -5,7 +5,7 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {{"version_before", FieldType::number}, {"version_after", FieldType::number}, {"applied", FieldType::list}};
+constexpr Field migrate_fields[] = {{"version_before", FieldType::number}, {"version_after", FieldType::number}, {"applied", FieldType::list}};
 
 void print_sql(const postgres::MigrationResult& result) {
   print("-- from version " + std::to_string(result.version_before) + " to " + std::to_string(result.version_after) + "\n");
@@ -21,7 +21,7 @@ int migrate(const Context& context, bool dry_run) {
     print_sql(result);
     return exit_code::clean;
   }
-  Output output(context.list, fields);
+  Output output(context.list, migrate_fields);
   output.row({std::int64_t{result.version_before}, std::int64_t{result.version_after}, result.applied});
   output.finish();
   return exit_code::clean;

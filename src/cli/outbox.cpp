@@ -6,11 +6,11 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {{"group"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"unpublished", FieldType::number},
+constexpr Field outbox_fields[] = {{"group"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"unpublished", FieldType::number},
                             {"oldest_age", FieldType::number}, {"stuck_cause"}};
 
 int show(const Context& context) {
-  Output output(context.list, fields);
+  Output output(context.list, outbox_fields);
   const auto config = context.load();
   const auto connection = open_postgres(config, "outbox");
   const auto& schema = config.text("postgres.schema");
@@ -27,7 +27,7 @@ int show(const Context& context) {
 void add_outbox(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("outbox", "Shows how many events of each lane wait for Kafka, and for how long");
   add_group_option(*command, context);
-  add_list_options(*command, context, fields);
+  add_list_options(*command, context, outbox_fields);
   command->callback([&context] { context.run = [&context] { return show(context); }; });
 }
 

@@ -8,7 +8,7 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {{"topic"}, {"partition", FieldType::number}, {"offset", FieldType::number}};
+constexpr Field send_fields[] = {{"topic"}, {"partition", FieldType::number}, {"offset", FieldType::number}};
 constexpr std::size_t max_line_bytes = 256 * 1024 * 1024;
 
 struct SendOptions {
@@ -27,7 +27,7 @@ class Reporter {
     const Row row{sent.topic, std::int64_t{sent.partition}, sent.offset};
     try {
       if (format_ == Format::json) {
-        print(json_line(row, fields) + "\n");
+        print(json_line(row, send_fields) + "\n");
       } else {
         if (!std::exchange(headed_, true)) print("topic  partition  offset\n");
         print(sent.topic + "  " + std::to_string(sent.partition) + "  " + std::to_string(sent.offset) + "\n");

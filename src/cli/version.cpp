@@ -8,7 +8,7 @@
 namespace deja::cli {
 namespace {
 
-constexpr Field fields[] = {{"version"}, {"schema", FieldType::number}, {"librdkafka"}, {"libpqxx"}, {"server"}};
+constexpr Field version_fields[] = {{"version"}, {"schema", FieldType::number}, {"librdkafka"}, {"libpqxx"}, {"server"}};
 
 // The version is told whatever the state of configuration and server.
 std::optional<std::string> server(const Context& context) {
@@ -24,7 +24,7 @@ std::optional<std::string> server(const Context& context) {
 }
 
 int show(const Context& context) {
-  Output output(context.list, fields);
+  Output output(context.list, version_fields);
   output.row({DEJA_VERSION, std::int64_t{postgres::schema_version()}, kafka::library_version(), postgres::library_version(), cell_of(server(context))});
   output.finish();
   return exit_code::clean;
