@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <iterator>
 #include <random>
+#include <string_view>
 
 #include "core/hash.h"
 
@@ -12,8 +12,11 @@ namespace deja {
 
 std::string executable_build() {
   std::ifstream file("/proc/self/exe", std::ios::binary);
-  const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const auto id = core::to_text(core::FramedHash().part(bytes).finish_uuid());
+  core::FramedHash hash;
+  std::string chunk(1 << 20, '\0');
+  while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())) || file.gcount() > 0)
+    hash.part(std::string_view(chunk).substr(0, static_cast<std::size_t>(file.gcount())));
+  const auto id = core::to_text(hash.finish_uuid());
   return id.substr(0, 8) + id.substr(9, 4);
 }
 

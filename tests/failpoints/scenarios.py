@@ -110,6 +110,16 @@ class Touched(Scenario):
         world.produce_doing("sleep:800", "sleep:800", "ok")
 
 
+class Marked(Scenario):
+    """The log ends in the marker of a transaction."""
+    name = "a marker at the end"
+
+    def begin(self, world, arms):
+        world.produce()
+        world.produce_in_transaction()
+        return world.start(list(arms), self.instance)
+
+
 class Rebalanced(Scenario):
     """A second member joins."""
     name, instance = "rebalance", None
@@ -124,5 +134,5 @@ class Rebalanced(Scenario):
         return condition
 
 
-SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused()]
+SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Marked()]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
