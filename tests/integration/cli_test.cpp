@@ -97,9 +97,10 @@ TEST_F(Cli, SendSaysWhenKafkaIsAway) {
 TEST_F(Cli, SendThatLosesKafkaMidwaySaysTryAgain) {
   std::signal(SIGPIPE, SIG_IGN);
   auto broker = std::make_unique<kafka::MockBroker>();
+  const auto servers = broker->bootstrap_servers();
   ASSERT_EQ(::mkfifo((folder_ + "/lines").c_str(), 0600), 0);
   auto sent = std::async(std::launch::async, [&] {
-    return deja("send t --file - --output json --set startup.timeout.ms=2000 --set kafka.bootstrap.servers=" + broker->bootstrap_servers() + " < lines");
+    return deja("send t --file - --output json --set startup.timeout.ms=2000 --set kafka.bootstrap.servers=" + servers + " < lines");
   });
   std::ofstream lines(folder_ + "/lines");
   do lines << "{\"value\":\"1\"}\n" << std::flush;  // what was delivered is told with the next record
