@@ -252,7 +252,8 @@ class Consumer::Impl {
     const auto error = rd_kafka_fatal_error(client(), reason, sizeof reason);
     std::string text = std::string(rd_kafka_err2name(error)) + ": " + reason;
     if (error == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
-      text += "; another process joined with the same kafka.consumer.group.instance.id: give each its own";
+      text += "; another process joined with the same kafka.consumer.group.instance.id: give each its own (or the reply to a join was lost, "
+              "and Kafka took this process for two: then start it again)";
     listener_.group_error(text, true);
   }
 

@@ -139,6 +139,9 @@ class Run:
             self._forget(member)
             if code == 69:
                 self.counts["starts that found no server"] += 1
+            elif code == 78 and "FENCED_INSTANCE_ID" in member_log_end(member):
+                # A join whose reply was lost, or one of a killed process that a frozen link held back: the coordinator sees two members.
+                self.counts["members that Kafka took for two"] += 1
             elif code not in right:
                 self.findings.append(f"{member.name} ended by itself with {code}: {member_log_end(member)}")
             if leaving:
