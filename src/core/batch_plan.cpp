@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/disposition.h"
+
 namespace deja::core {
 
 BatchShape BatchPlan::next(std::size_t available, std::int64_t first_offset) const {
@@ -9,7 +11,7 @@ BatchShape BatchPlan::next(std::size_t available, std::int64_t first_offset) con
   shape.records = limit_ > 0 ? std::min(limit_, available) : available;
   shape.savepoints = first_offset < savepoints_until_;
   if (shape.savepoints) shape.records = std::min(shape.records, savepoint_slice);
-  shape.forced_error = forced_error_;
+  shape.forced = forced_;
   return shape;
 }
 
@@ -17,7 +19,7 @@ void BatchPlan::needs_savepoints(std::int64_t last_offset) { savepoints_until_ =
 
 void BatchPlan::failed_at_commit(std::size_t records, std::string error) {
   limit_ = 1;
-  if (records == 1) forced_error_ = std::move(error);
+  if (records == 1) forced_ = {cause::exhausted, "commit", std::move(error)};
 }
 
 std::uint32_t BatchPlan::repeat(std::size_t records) {
@@ -32,12 +34,12 @@ void BatchPlan::too_slow(std::size_t first, std::size_t count, std::string error
     limit_ = count / 2;
   } else {
     limit_ = 1;
-    forced_error_ = std::move(error);
+    forced_ = {cause::exhausted, "commit", std::move(error)};
   }
 }
 
 void BatchPlan::committed(std::optional<std::int64_t> first_left) {
-  forced_error_.reset();
+  forced_.reset();
   repeats_ = 0;
   // while slices with savepoints are left, a limit set among them still counts: the record to blame may be further on
   if (!first_left || *first_left >= savepoints_until_) limit_ = 0;

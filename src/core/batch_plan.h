@@ -4,14 +4,21 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace deja::core {
+
+/// A record fails with this, without being run.
+struct ForcedFailure {
+  std::string_view cause, stage;
+  std::string error;
+};
 
 /// How the next try at the front of a lane's records is made.
 struct BatchShape {
   std::size_t records = 0;
   bool savepoints = false;
-  std::optional<std::string> forced_error;  // the only record fails with this, without being run
+  std::optional<ForcedFailure> forced;  // of the only record
 };
 
 /// Decides, from what happened to the tries before, how a lane runs its records: all at once while all is well; in slices with a
@@ -42,7 +49,7 @@ class BatchPlan {
  private:
   std::size_t limit_ = 0;  // 0: none
   std::int64_t savepoints_until_ = -1;
-  std::optional<std::string> forced_error_;
+  std::optional<ForcedFailure> forced_;
   std::uint32_t repeats_ = 0;
 };
 

@@ -12,7 +12,7 @@ namespace {
 constexpr const char* short_wait = "SET LOCAL lock_timeout = '250ms'";
 constexpr const char* columns =
     "id, owner_token, owner_epoch, batch_seq, next_offset, next_event_seq, published_seq, parked_version, incarnation, clean, "
-    "witness_offset, leader_epoch, witness_timestamp, witness_digest, reread_until";
+    "witness_offset, leader_epoch, witness_timestamp, witness_digest, reread_until, suspect_from, suspect_to, suspect_starts";
 constexpr const char* map_columns = "lane, lane_count, hash_version, ordering";
 
 LaneState row_of(const pqxx::row& r) {
@@ -30,6 +30,7 @@ LaneState row_of(const pqxx::row& r) {
   if (!r[10].is_null())
     row.witness = Witness{r[10].as<std::int64_t>(), r[11].as<std::int32_t>(-1), r[12].as<std::int64_t>(-1), r[13].is_null() ? "" : bytes_of(r[13].c_str())};
   row.reread_until = r[14].as<std::int64_t>();
+  row.suspects = {r[15].as<std::int64_t>(-1), r[16].as<std::int64_t>(0), r[17].as<std::int32_t>()};
   return row;
 }
 
@@ -48,10 +49,12 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
   any_ = sql("select 1 from {schema}.lanes where group_id = $1 and topic = $2 limit 1");
   // the returned `clean` is the old owner's mark, read from the row as it was
   take_ = sql("update {schema}.lanes l set owner_token = gen_random_uuid(), owner_epoch = l.owner_epoch + 1, instance = $2, "
-              "clean = false, open = false, paused_cause = null, blocked_by = null from (select id, clean as was_clean from {schema}.lanes where id = $1::int) o "
+              "clean = false, open = false, paused_cause = null, blocked_by = null, "
+              "suspect_to = case when o.was_clean or l.owner_token is null then l.suspect_to else greatest(l.suspect_to, l.next_offset + $3::bigint) end "
+              "from (select id, clean as was_clean from {schema}.lanes where id = $1::int) o "
               "where l.id = o.id returning l.id, l.owner_token, l.owner_epoch, l.batch_seq, l.next_offset, l.next_event_seq, "
               "l.published_seq, l.parked_version, l.incarnation, o.was_clean, l.witness_offset, l.leader_epoch, l.witness_timestamp, "
-              "l.witness_digest, l.reread_until");
+              "l.witness_digest, l.reread_until, l.suspect_from, l.suspect_to, l.suspect_starts");
   // the lanes of a partition share an incarnation: it is the log's
   create_ = sql("insert into {schema}.lanes (group_id, topic, partition, lane, next_offset, lane_count, hash_version, ordering, incarnation) "
                 "select $1, $2, $3::int, n, $4::bigint, $5::int, $6::int, $7, i.incarnation "
@@ -85,12 +88,14 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
   lock_ = sql(std::string("select ") + columns + " from {schema}.lanes where id = $1::int for update");
   pause_ = sql("update {schema}.lanes set paused_cause = nullif($3, ''), blocked_by = nullif($4, '') where id = (select id from {schema}.lanes "
                "where id = $1::int and owner_token = $2::uuid for update skip locked)");
+  start_ = sql("update {schema}.lanes set suspect_from = $4::bigint, suspect_starts = $5::int where id = $1::int and owner_token = $2::uuid "
+               "and batch_seq = $3::bigint returning id");
   look_ = sql("select id, owner_token, batch_seq from {schema}.lanes where id = any($1::int[])");
 }
 
 std::string LaneStore::sql(std::string_view s) const { return with_schema(s, schema_); }
 
-std::optional<LaneState> LaneStore::take_over(Connection& c, const LaneName& name, const core::LaneMap& map) const {
+std::optional<LaneState> LaneStore::take_over(Connection& c, const LaneName& name, const core::LaneMap& map, std::int64_t suspects) const {
   for (;;) {
     const auto known = c.exec_params(partition_, {name.group, name.topic, text(name.partition)});
     if (known.empty()) return std::nullopt;
@@ -104,7 +109,7 @@ std::optional<LaneState> LaneStore::take_over(Connection& c, const LaneName& nam
       // by another program: to go on by this map would skip the records of another one
       changed_meanwhile = !(map_of(found[0]) == map);
       if (changed_meanwhile) return std::nullopt;
-      const auto taken = row_of(c.exec_params(take_, {std::string(found[0][4].c_str()), instance_})[0]);
+      const auto taken = row_of(c.exec_params(take_, {std::string(found[0][4].c_str()), instance_, text(suspects)})[0]);
       DEJA_FAILPOINT(after_row_taken);
       return taken;
     }, short_wait);
@@ -191,6 +196,10 @@ std::optional<BatchStart> LaneStore::begin(Connection& c, const LaneState& row, 
     return std::nullopt;
   }
   return BatchStart{result[0][0].as<std::int64_t>(), result[0][1].as<std::int64_t>(), result[0][2].as<int>()};
+}
+
+bool LaneStore::note_start(Connection& c, const LaneState& row, std::int64_t offset, std::int32_t starts) const {
+  return in_transaction(c, [&] { return !c.exec_params(start_, {text(row.id), row.token, text(row.batch_seq), text(offset), text(starts)}).empty(); }, short_wait);
 }
 
 std::string LaneStore::close_sql(const LaneState& row, std::int64_t events) const {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/lane_map.h"
+#include "core/suspects.h"
 #include "core/uuid.h"
 #include "postgres/connection.h"
 
@@ -36,6 +37,7 @@ struct LaneState {
   bool was_clean = true;  // the owner before handed over in order
   std::optional<Witness> witness;
   std::int64_t reread_until = 0;  // records below it were consumed before a reset
+  core::SuspectMark suspects;     // as this owner found them
 };
 
 struct LaneAdvance {
@@ -61,8 +63,9 @@ class LaneStore {
   LaneStore(std::string schema, std::string instance);
 
   /// Waits for the old owner's transaction in flight. Nothing: there is no row yet. A partition whose lanes map otherwise is brought
-  /// to `map` first, where that is safe; throws LaneMapRefused where it is not (L5).
-  std::optional<LaneState> take_over(Connection& c, const LaneName& name, const core::LaneMap& map = {}) const;
+  /// to `map` first, where that is safe; throws LaneMapRefused where it is not (L5). After an owner that did not hand over in order
+  /// the next `suspects` offsets are suspect (R1).
+  std::optional<LaneState> take_over(Connection& c, const LaneName& name, const core::LaneMap& map = {}, std::int64_t suspects = 0) const;
   /// Ends the session that holds the lane's row when it is one of deja's own that sits idle in its transaction for `idle` or longer:
   /// its process stands still, and what it has not committed is rolled back (L10). Returns its process id, 0: there is none.
   int end_idle_holder(Connection& c, const LaneName& name, std::chrono::milliseconds idle) const;
@@ -77,6 +80,9 @@ class LaneStore {
 
   /// BEGIN and the compare-and-set on (token, batch_seq, next_offset), which opens the lane. Nothing: fenced (rolled back).
   std::optional<BatchStart> begin(Connection& c, const LaneState& row, const LaneAdvance& advance) const;
+  /// A transaction of its own: the record at `offset` was started alone for the `starts`-th time (R1). batch_seq stays, so that it may be
+  /// repeated. False: fenced.
+  bool note_start(Connection& c, const LaneState& row, std::int64_t offset, std::int32_t starts) const;
   /// The last framework statement: closes the lane and takes `events` numbers.
   std::string close_sql(const LaneState& row, std::int64_t events) const;
   /// A transaction that only marks: published events, a clean hand-over. False: fenced.
@@ -105,7 +111,7 @@ class LaneStore {
   void bring_to(Connection& c, const LaneName& name, const core::LaneMap& map) const;
   std::string sql(std::string_view text) const;
   std::string schema_, instance_;
-  std::string partition_, partition_locked_, select_, take_, create_, join_, remap_, any_, lock_, look_, pause_, holder_, idle_;
+  std::string partition_, partition_locked_, select_, take_, create_, join_, remap_, any_, lock_, look_, pause_, holder_, idle_, start_;
 };
 
 }  // namespace deja::postgres

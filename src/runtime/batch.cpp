@@ -29,9 +29,9 @@ Batch::Batch(const BatchSettings& settings, const Stores& stores, postgres::Conn
 Batch::~Batch() = default;
 
 void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_seq, Pass pass, BatchResult& result,
-                const std::optional<std::string>& forced_error) {
+                const std::optional<core::ForcedFailure>& forced) {
   pass_ = pass;
-  forced_error_ = forced_error;
+  forced_ = forced;
   slots_.reserve(records.size());
   for (const auto& r : records) slots_.emplace_back(r);
   const auto& last = *records.back().source;

@@ -12,6 +12,7 @@
 
 #include <deja/handler.h>
 
+#include "core/batch_plan.h"
 #include "core/disposition.h"
 #include "core/outbound_event.h"
 #include "core/source_record.h"
@@ -24,6 +25,7 @@
 #include "runtime/collector.h"
 #include "runtime/prepared_record.h"
 #include "runtime/thrown.h"
+#include "runtime/watchdog.h"
 
 // The batch transaction: compare-and-set, claim, handlers in log order, events, close, COMMIT (design: "the batch transaction").
 
@@ -85,10 +87,13 @@ class Batch {
         const detail::HandlerSpec& spec, detail::HandlerInstance& handler, const postgres::LaneState& row);
   ~Batch();
 
-  /// Once per object. `published_seq`: how far Kafka has the lane's events. `forced_error`: the only record fails with it without
-  /// being run (its failure showed only at COMMIT). When it throws DatabaseAway with result.commit_sent, the outcome is unknown.
+  /// Tells the watchdog of the handler calls.
+  void watched_by(CallInProgress& call) { call_ = &call; }
+
+  /// Once per object. `published_seq`: how far Kafka has the lane's events. `forced`: the only record fails with it without
+  /// being run (its failure showed only at COMMIT, or ends the process). When it throws DatabaseAway with result.commit_sent, the outcome is unknown.
   void run(std::span<const PreparedRecord> records, std::int64_t published_seq, Pass pass, BatchResult& result,
-           const std::optional<std::string>& forced_error = std::nullopt);
+           const std::optional<core::ForcedFailure>& forced = std::nullopt);
 
  private:
   struct Slot;
@@ -132,7 +137,7 @@ class Batch {
   // Whose statement it is that fails: deja's own failures are no record's fault.
   enum class Stage { beginning, handlers, closing, committing } stage_ = Stage::beginning;
   std::chrono::steady_clock::time_point last_statement_{};
-  std::optional<std::string> forced_error_;
+  std::optional<core::ForcedFailure> forced_;
 
   Collector collector_;
   std::vector<Slot> slots_;
@@ -143,6 +148,7 @@ class Batch {
   core::FramedHash hash_;
   std::int64_t starts_ = 0, failures_ = 0, rejections_ = 0;
   std::vector<double> call_seconds_;
+  CallInProgress* call_ = nullptr;
 };
 
 }  // namespace deja::runtime

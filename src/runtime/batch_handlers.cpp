@@ -61,7 +61,7 @@ void Batch::run_singly() {
 }
 
 void Batch::call(Slot& slot) {
-  if (forced_error_) return fail(slot, core::cause::exhausted, "commit", *forced_error_, "commit");
+  if (forced_) return fail(slot, forced_->cause, forced_->stage, forced_->error, std::string(forced_->stage));
   if (pass_ == Pass::savepoints) set_savepoint();
   const Record record(slot.prepared->source->view);
   const auto thrown = guarded_call(
@@ -97,7 +97,7 @@ void Batch::run_in_batches() {
 }
 
 void Batch::run_slice(std::vector<Slot*> slice) {
-  if (forced_error_) return fail(*slice.front(), core::cause::exhausted, "commit", *forced_error_, "commit");
+  if (forced_) return fail(*slice.front(), forced_->cause, forced_->stage, forced_->error, std::string(forced_->stage));
   if (pass_ == Pass::savepoints) set_savepoint();
   std::vector<const PreparedRecord*> prepared;
   for (const auto* slot : slice) prepared.push_back(slot->prepared);
@@ -133,7 +133,10 @@ std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, c
   keep_session_alive();
   ++starts_;
   const auto before = std::chrono::steady_clock::now();
-  auto thrown = catch_thrown(handle);
+  auto thrown = [&] {
+    const CallInProgress::Told told(call_, first.outcome.offset, before);
+    return catch_thrown(handle);
+  }();
   call_seconds_.push_back(seconds_since(before));
   const auto index = static_cast<std::size_t>(&first - slots_.data());
   // Looked at before anything else: the session may have ended meanwhile, which is no outage.
@@ -181,7 +184,7 @@ void Batch::fail(Slot& slot, std::string_view cause, std::string_view stage, std
   slot.outcome.disposition = Disposition::dead;
   slot.outcome.cause = cause;
   slot.outcome.error = error;
-  if (stage == "handler" || stage == "commit") {
+  if (stage == "handler" || stage == "commit" || stage == "process") {
     ++(cause == core::cause::rejected ? rejections_ : failures_);
     slot.prepared->each_key([&](const core::Uuid& key) { keys_.at(key).state = KeyState::unclaimed; });
   }

@@ -17,9 +17,11 @@
 #include "core/metrics.h"
 #include "core/random.h"
 #include "postgres/connection.h"
+#include "runtime/alone.h"
 #include "runtime/batch.h"
 #include "runtime/dependencies.h"
 #include "runtime/key_source.h"
+#include "runtime/watchdog.h"
 
 namespace deja::runtime {
 
@@ -38,6 +40,9 @@ struct Context {
   std::int32_t lanes_per_partition = 1;
   std::size_t batch_max_records = 500, batch_max_bytes = 8U << 20;
   core::BackoffPolicy backoff;
+  std::int32_t crash_max_starts = 3;
+  Alone& alone;
+  Watchdog& watchdog;
   std::function<void(Stop)> stop;  // ends the process with a named cause; the first one counts
 };
 

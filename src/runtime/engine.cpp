@@ -54,6 +54,7 @@ class Engine::Impl {
  public:
   Impl(EngineOptions options, std::vector<detail::HandlerSpec> handlers, core::Log& log, core::Metrics& metrics)
       : options_(std::move(options)), handlers_(std::move(handlers)), log_(log), metrics_(metrics), dependencies_(log, metrics),
+        watchdog_(options_.handler_timeout, clock_, [this](std::string cause) { stop_with(Stop(exit_code::defect, cause)); }),
         registry_(options_.schema, options_.group),
         watch_(connection_options(options_), [this](const std::string& what) { log_.warn("a link to Postgres is given up", {{"cause", what}}); }),
         context_{log, metrics, clock_,
@@ -64,6 +65,7 @@ class Engine::Impl {
                   postgres::AuditLogStore(options_.schema), postgres::EventTopicStore(options_.schema, options_.group)},
                  dependencies_, watched(connection_options(options_), watch_), options_.schema, options_.keys, options_.start_from,
                  options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
+                 options_.crash_max_starts, alone_, watchdog_,
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}
 
   ~Impl() { halt(); }
@@ -97,6 +99,7 @@ class Engine::Impl {
     relay_->start();
     scheduler_.start(options_.connections, [this] { return std::make_unique<Worker>(context_); });
     supervisor_->start();
+    watchdog_.start();
     intake_->start();
     set_state("running");
     built_ = true;
@@ -189,6 +192,7 @@ class Engine::Impl {
       intake_->request_stop();
       intake_->join();
     }
+    watchdog_.stop();
     if (supervisor_) supervisor_->stop();
     scheduler_.stop();
     if (relay_) relay_->stop();
@@ -205,6 +209,8 @@ class Engine::Impl {
   core::Metrics& metrics_;
   core::SteadyClock clock_;
   Dependencies dependencies_;
+  Alone alone_;
+  Watchdog watchdog_;
   postgres::RegistryStore registry_;
   postgres::LinkWatch watch_;
   Context context_;

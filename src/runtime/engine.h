@@ -32,6 +32,7 @@ struct EngineOptions {
   std::size_t connections = 2, batch_max_records = 500, batch_max_bytes = 8U << 20;
   bool abandon = false;  // start although lanes that nobody works any more hold unpublished events
   std::chrono::milliseconds dedup_window{21LL * 86'400'000};
+  std::int32_t crash_max_starts = 3;
   std::chrono::milliseconds postgres_lost{10000}, drain_timeout{30000}, startup_timeout{60000}, handler_timeout{60000}, backoff_base{200}, backoff_max{60000};
 };
 

@@ -140,7 +140,8 @@ bool Lane::load_batch() {
 
 Next Lane::run_batch(Worker& worker) {
   DEJA_FAILPOINT(after_batch_load);
-  const auto shape = plan_.next(current_.size(), current_.front().view.offset);
+  const bool alone = suspects_.alone(current_.front().view.offset);
+  const auto shape = next_shape();
   const auto n = shape.records;
   auto& connection = worker.connection();
   Worker::Handler* handler = nullptr;
@@ -155,14 +156,18 @@ Next Lane::run_batch(Worker& worker) {
 
   BatchResult result;
   Batch batch(context_.batch, context_.stores, connection, worker.prepared(), spec_, *handler->instance, row_);
+  worker.call().of(spec_.name, partition_.topic + "/" + std::to_string(partition_.number));
+  batch.watched_by(worker.call());
   try {
-    batch.run(records, outbox_->acknowledged(), shape.savepoints ? Pass::savepoints : Pass::plain, result, shape.forced_error);
+    const auto turn = context_.alone.enter(alone);
+    if (alone && !shape.forced) start_suspect(worker);
+    batch.run(records, outbox_->acknowledged(), shape.savepoints ? Pass::savepoints : Pass::plain, result, shape.forced);
   } catch (const NeedsSavepoints&) {
     context_.metrics.counter("deja_batch_repeats_total", {"handler_error"}).add();
     plan_.needs_savepoints(current_[n - 1].view.offset);
     return Next::now();
   } catch (const FailedAtCommit& e) {
-    if (shape.forced_error)
+    if (shape.forced)
       throw Stop(exit_code::defect, "offset " + std::to_string(current_.front().view.offset) + " of " + partition_.topic + "/" +
                                         std::to_string(partition_.number) + " can be neither handled nor kept as a dead letter: " + e.what());
     context_.metrics.counter("deja_batch_repeats_total", {"commit_error"}).add();
@@ -182,6 +187,7 @@ Next Lane::run_batch(Worker& worker) {
       return Next::now();
     }
     metrics_->unavailable();
+    refund_start(worker);
     away_ = e.dependency;
     context_.dependencies.down(e.dependency, e.what());
     return wait(worker, e.dependency + " is unavailable, says the handler",
@@ -197,6 +203,37 @@ Next Lane::run_batch(Worker& worker) {
   committed(result, records);
   DEJA_FAILPOINT(after_bookkeeping);
   return Next::now();
+}
+
+core::BatchShape Lane::next_shape() {
+  const auto first = current_.front().view.offset;
+  if (!suspects_.alone(first)) return plan_.next(current_.size(), first);
+  auto shape = plan_.next(1, first);
+  if (!shape.forced && suspects_.dead(first, context_.crash_max_starts))
+    shape.forced = {core::cause::killed_process, "process",
+                    "the process ended without a result each of the " + std::to_string(context_.crash_max_starts) +
+                        " times that this record ran alone in it (crash.max.starts)"};
+  return shape;
+}
+
+// R1: committed before the record runs; what it says is that a process that is gone had begun.
+void Lane::start_suspect(Worker& worker) {
+  const auto offset = current_.front().view.offset;
+  const auto starts = suspects_.start_of(offset);
+  if (!starts) return;
+  if (!context_.stores.lanes.note_start(worker.connection(), row_, offset, *starts)) throw Fenced();
+  suspects_.started(offset);
+  DEJA_FAILPOINT(after_suspect_start);
+}
+
+// The process lives on, and the record waits: whatever ends the process now is not its doing.
+void Lane::refund_start(Worker& worker) {
+  if (current_.empty()) return;
+  const auto refund = suspects_.refund(current_.front().view.offset);
+  if (!refund) return;
+  if (!context_.stores.lanes.note_start(worker.connection(), row_, refund->offset, refund->starts)) throw Fenced();
+  suspects_.refunded();
+  DEJA_FAILPOINT(after_suspect_refund);
 }
 
 // A lock that was waited for in vain may be a prepared transaction's: nobody but an operator ends those, so tell (C10).
@@ -273,6 +310,7 @@ bool Lane::mark_published(Worker& worker, bool clean) {
 Next Lane::close_step(Worker& worker) {
   DEJA_FAILPOINT(after_close_begun);
   const auto now = context_.clock.now();
+  refund_start(worker);
   fill_outbox(worker);
   outbox_->pump();
   if (outbox_->unpublished() > 0 && !closing_time_is_over()) return Next::at(now + milliseconds(50));

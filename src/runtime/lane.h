@@ -14,6 +14,7 @@
 #include "core/batch_plan.h"
 #include "core/source_record.h"
 #include "core/status.h"
+#include "core/suspects.h"
 #include "kafka/partition.h"
 #include "runtime/batch.h"
 #include "runtime/context.h"
@@ -111,6 +112,9 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   void fill_outbox(Worker& worker);
   bool load_batch();
   Next run_batch(Worker& worker);
+  core::BatchShape next_shape();
+  void start_suspect(Worker& worker);
+  void refund_start(Worker& worker);
   void committed(BatchResult& result, const std::vector<PreparedRecord>& records);
   bool mark_published(Worker& worker, bool clean);
   Next close_step(Worker& worker);
@@ -162,6 +166,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   std::optional<BatchResult> in_doubt_;     // what it did, if it happened
   std::vector<PreparedRecord> in_doubt_records_;
   core::BatchPlan plan_;
+  core::Suspects suspects_;
   bool mark_in_doubt_ = false;              // the commit of unknown outcome was a mark
   std::string away_;                        // the dependency a handler waits for
   std::uint32_t failures_ = 0;              // in a row, for the delay

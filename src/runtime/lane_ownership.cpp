@@ -49,6 +49,7 @@ bool Lane::take_over(Worker& worker) {
                                              });
   relay_.add(outbox);
   set_row(*row);
+  suspects_ = core::Suspects(row->suspects);
   doubtful_ = false;
   look_for_witness_ = row->witness && row->witness->offset >= log->low;  // else retention has taken it
   {
@@ -71,12 +72,13 @@ bool Lane::take_over(Worker& worker) {
 // drain time-out, or stands still; the last may hold the row for as long as its machine sleeps.
 std::optional<postgres::LaneState> Lane::take_row(Worker& worker) {
   auto& connection = worker.connection();
+  const auto suspects = static_cast<std::int64_t>(context_.batch_max_records);
   const auto take = [&]() -> std::optional<postgres::LaneState> {
-    auto row = context_.stores.lanes.take_over(connection, name(), map());
+    auto row = context_.stores.lanes.take_over(connection, name(), map(), suspects);
     DEJA_FAILPOINT(after_row_look_up);
     if (row) return row;
     if (!create_rows(worker, name())) return std::nullopt;
-    row = context_.stores.lanes.take_over(connection, name(), map());
+    row = context_.stores.lanes.take_over(connection, name(), map(), suspects);
     DEJA_FAILPOINT(after_row_look_up);
     return row;
   };

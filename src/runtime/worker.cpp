@@ -6,7 +6,7 @@
 
 namespace deja::runtime {
 
-Worker::Worker(const Context& context) : context_(context), random_(std::random_device{}()) {}
+Worker::Worker(const Context& context) : context_(context), call_(context.watchdog.add()), random_(std::random_device{}()) {}
 
 postgres::Connection& Worker::connection() {
   if (connection_ && connection_->broken()) drop_connection();

@@ -31,9 +31,12 @@ class Worker {
   };
   Handler& handler(const detail::HandlerSpec& spec);
   core::Random& random() { return random_; }
+  /// What the watchdog sees of this thread.
+  CallInProgress& call() { return *call_; }
 
  private:
   const Context& context_;
+  const std::shared_ptr<CallInProgress> call_;
   std::unique_ptr<postgres::Connection> connection_;
   std::unique_ptr<postgres::PreparedStatements> prepared_;
   std::map<std::string, Handler> handlers_;

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from payments_oracle import header, position, where, without_repeats
 
 KEY = "Idempotency-Key"
-BAD = ("throw", "reject", "sql-error", "swallow-sql-error", "commit")
+BAD = ("throw", "reject", "sql-error", "swallow-sql-error", "commit", "abort", "segv", "exit", "hang")
 
 
 def _key(record):

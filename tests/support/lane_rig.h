@@ -109,7 +109,7 @@ class LaneRig {
     runtime::Batch batch(settings_, stores_, *connection_, *prepared_, *spec_, *handler_, row_);
     runtime::BatchResult result;
     try {
-      batch.run(records, 0, shape.savepoints ? runtime::Pass::savepoints : runtime::Pass::plain, result, shape.forced_error);
+      batch.run(records, 0, shape.savepoints ? runtime::Pass::savepoints : runtime::Pass::plain, result, shape.forced);
     } catch (const runtime::NeedsSavepoints&) {
       plan.needs_savepoints(records.back().source->view.offset);
       return 0;

@@ -11,7 +11,7 @@ TEST(BatchPlan, RunsEverythingAtOnceWhileAllIsWell) {
   const auto shape = BatchPlan().next(500, 10);
   EXPECT_EQ(shape.records, 500U);
   EXPECT_FALSE(shape.savepoints);
-  EXPECT_FALSE(shape.forced_error);
+  EXPECT_FALSE(shape.forced);
 }
 
 TEST(BatchPlan, AfterAFailureUsesSavepointsInSlicesUntilTheFailedBatchIsThrough) {
@@ -31,13 +31,13 @@ TEST(BatchPlan, FindsTheRecordToBlameForAFailedCommitOneByOne) {
   plan.needs_savepoints(12);
   plan.failed_at_commit(3, "violates");
   EXPECT_EQ(plan.next(3, 10).records, 1U);
-  EXPECT_FALSE(plan.next(3, 10).forced_error) << "which record is to blame is not known yet";
+  EXPECT_FALSE(plan.next(3, 10).forced) << "which record is to blame is not known yet";
   plan.committed(11);
   EXPECT_EQ(plan.next(2, 11).records, 1U) << "the others are still suspects";
   plan.failed_at_commit(1, "violates");
-  EXPECT_EQ(plan.next(2, 11).forced_error, "violates");
+  EXPECT_EQ(plan.next(2, 11).forced.value().error, "violates");
   plan.committed(12);
-  EXPECT_FALSE(plan.next(1, 12).forced_error);
+  EXPECT_FALSE(plan.next(1, 12).forced);
 }
 
 TEST(BatchPlan, HalvesABatchThatKeepsDeadlocking) {

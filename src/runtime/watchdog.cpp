@@ -1,0 +1,83 @@
+#include "runtime/watchdog.h"
+
+#include <algorithm>
+
+namespace deja::runtime {
+
+using std::chrono::milliseconds;
+
+namespace {
+// A handler that returns late is judged by its batch (`handler.timeout.ms`); one that is much later than that never will.
+milliseconds grace_of(milliseconds timeout) { return std::clamp(timeout, milliseconds(1000), milliseconds(5000)); }
+}  // namespace
+
+void CallInProgress::of(std::string handler, std::string place) {
+  const std::lock_guard lock(mutex_);
+  call_.handler = std::move(handler);
+  call_.place = std::move(place);
+}
+
+void CallInProgress::begin(std::int64_t offset, core::Steady::time_point now) {
+  const std::lock_guard lock(mutex_);
+  call_.offset = offset;
+  call_.began = now;
+  running_ = true;
+}
+
+void CallInProgress::end() {
+  const std::lock_guard lock(mutex_);
+  running_ = false;
+}
+
+std::optional<CallInProgress::Call> CallInProgress::now() const {
+  const std::lock_guard lock(mutex_);
+  return running_ ? std::optional(call_) : std::nullopt;
+}
+
+Watchdog::Watchdog(milliseconds handler_timeout, const core::Clock& clock, std::function<void(std::string)> hangs)
+    : timeout_(handler_timeout), limit_(handler_timeout + grace_of(handler_timeout)), clock_(clock), hangs_(std::move(hangs)) {}
+
+void Watchdog::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Watchdog::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+std::shared_ptr<CallInProgress> Watchdog::add() {
+  auto call = std::make_shared<CallInProgress>();
+  const std::lock_guard lock(mutex_);
+  calls_.push_back(call);
+  return call;
+}
+
+void Watchdog::run() {
+  std::unique_lock lock(mutex_);
+  while (!wake_.wait_for(lock, grace_of(timeout_) / 4, [this] { return stopping_; })) {
+    if (auto cause = look()) {
+      lock.unlock();
+      return hangs_(std::move(*cause));
+    }
+  }
+}
+
+std::optional<std::string> Watchdog::look() const {
+  const auto now = clock_.now();
+  for (const auto& each : calls_) {
+    const auto worker = each.lock();
+    const auto call = worker ? worker->now() : std::nullopt;
+    if (!call || now - call->began < limit_) continue;
+    return "handler " + call->handler + " hangs: it has not returned from " + call->place + " offset " + std::to_string(call->offset) + " for " +
+           std::to_string(std::chrono::duration_cast<milliseconds>(now - call->began).count()) + " ms (handler.timeout.ms is " +
+           std::to_string(timeout_.count()) + "); when it does so again alone, crash.max.starts times, the record is a dead letter";
+  }
+  return std::nullopt;
+}
+
+}  // namespace deja::runtime
