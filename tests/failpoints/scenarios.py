@@ -110,6 +110,14 @@ class Touched(Scenario):
         world.produce_doing("sleep:800", "sleep:800", "ok")
 
 
+class Refunded(Paused):
+    """As before, with a record that is a suspect: the process before died."""
+    name = "a suspect that waits"
+
+    def before(self, world):
+        Moved.before(self, world)
+
+
 class Marked(Scenario):
     """The log ends in the marker of a transaction."""
     name = "a marker at the end"
@@ -134,5 +142,5 @@ class Rebalanced(Scenario):
         return condition
 
 
-SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Marked()]
+SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Refunded(), Marked()]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -95,6 +95,30 @@ TEST_F(LaneRow, L8_WhereATopicStartsIsDecidedOnceForAllPartitions) {
   EXPECT_FALSE(lanes_.take_over(one_, {"g", "u", 3, 0}));
 }
 
+TEST_F(LaneRow, R1_AfterAnOwnerThatDidNotHandOverTheNextRecordsAreSuspects) {
+  auto row = lanes_.take_over(one_, name_, {}, 50).value();
+  EXPECT_EQ(row.suspects.to, 0) << "nobody was before";
+  ASSERT_TRUE(commit_batch(one_, row, 10));
+  row = lanes_.take_over(two_, name_, {}, 50).value();
+  EXPECT_EQ(row.suspects.to, 60);
+  auto handed_over = to(10);
+  handed_over.clean = true;
+  ASSERT_TRUE(lanes_.mark(two_, row, handed_over));
+  row = lanes_.take_over(one_, name_, {}, 5000).value();
+  EXPECT_EQ(row.suspects.to, 60) << "what is left of them; no more after an owner that handed over";
+}
+
+TEST_F(LaneRow, R1_AStartIsTheOwnersToWriteAndMayBeWrittenAgain) {
+  const auto old = lanes_.take_over(one_, name_, {}, 50).value();
+  EXPECT_TRUE(lanes_.note_start(one_, old, 7, 1));
+  EXPECT_TRUE(lanes_.note_start(one_, old, 7, 1)) << "its reply was lost";
+  const auto now = lanes_.take_over(two_, name_, {}, 50).value();
+  EXPECT_EQ(now.suspects.from, 7);
+  EXPECT_EQ(now.suspects.starts, 1);
+  EXPECT_FALSE(lanes_.note_start(one_, old, 7, 2)) << "fenced";
+  EXPECT_TRUE(commit_batch(two_, now, 1)) << "a start leaves batch_seq as it is";
+}
+
 TEST_F(LaneRow, B2_AnOpenLaneCannotBeCommitted) {
   const auto row = lanes_.take_over(one_, name_).value();
   ASSERT_TRUE(lanes_.begin(one_, row, to(1)));
