@@ -134,7 +134,7 @@ std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, c
   ++starts_;
   const auto before = std::chrono::steady_clock::now();
   auto thrown = [&] {
-    const CallInProgress::Told told(call_, first.outcome.offset, before);
+    const CallInProgress::Told told(call_, first.outcome.offset);
     return catch_thrown(handle);
   }();
   call_seconds_.push_back(seconds_since(before));

@@ -17,10 +17,10 @@ void CallInProgress::of(std::string handler, std::string place) {
   call_.place = std::move(place);
 }
 
-void CallInProgress::begin(std::int64_t offset, core::Steady::time_point now) {
+void CallInProgress::begin(std::int64_t offset) {
   const std::lock_guard lock(mutex_);
   call_.offset = offset;
-  call_.began = now;
+  ++call_.number;
   running_ = true;
 }
 
@@ -35,7 +35,7 @@ std::optional<CallInProgress::Call> CallInProgress::now() const {
 }
 
 Watchdog::Watchdog(milliseconds handler_timeout, const core::Clock& clock, std::function<void(std::string)> hangs)
-    : timeout_(handler_timeout), limit_(handler_timeout + grace_of(handler_timeout)), clock_(clock), hangs_(std::move(hangs)) {}
+    : timeout_(handler_timeout), grace_(grace_of(handler_timeout)), clock_(clock), hangs_(std::move(hangs)), last_look_(clock.now()) {}
 
 void Watchdog::start() {
   thread_ = std::thread([this] { run(); });
@@ -53,29 +53,37 @@ void Watchdog::stop() {
 std::shared_ptr<CallInProgress> Watchdog::add() {
   auto call = std::make_shared<CallInProgress>();
   const std::lock_guard lock(mutex_);
-  calls_.push_back(call);
+  calls_.push_back({call});
   return call;
 }
 
 void Watchdog::run() {
   std::unique_lock lock(mutex_);
-  while (!wake_.wait_for(lock, grace_of(timeout_) / 4, [this] { return stopping_; })) {
-    if (auto cause = look()) {
-      lock.unlock();
-      return hangs_(std::move(*cause));
-    }
+  while (!wake_.wait_for(lock, grace_ / 4, [this] { return stopping_; })) {
+    lock.unlock();
+    if (auto cause = look()) return hangs_(std::move(*cause));
+    lock.lock();
   }
 }
 
-std::optional<std::string> Watchdog::look() const {
+std::optional<std::string> Watchdog::look() {
+  const std::lock_guard lock(mutex_);
   const auto now = clock_.now();
-  for (const auto& each : calls_) {
-    const auto worker = each.lock();
+  const auto passed = std::min(std::chrono::duration_cast<milliseconds>(now - last_look_), grace_ / 2);
+  last_look_ = now;
+  for (auto& seen : calls_) {
+    const auto worker = seen.call.lock();
     const auto call = worker ? worker->now() : std::nullopt;
-    if (!call || now - call->began < limit_) continue;
+    if (!call || call->number != seen.number) {
+      seen.number = call ? call->number : 0;
+      seen.for_ = milliseconds(0);
+      continue;
+    }
+    seen.for_ += passed;
+    if (seen.for_ < timeout_ + grace_) continue;
     return "handler " + call->handler + " hangs: it has not returned from " + call->place + " offset " + std::to_string(call->offset) + " for " +
-           std::to_string(std::chrono::duration_cast<milliseconds>(now - call->began).count()) + " ms (handler.timeout.ms is " +
-           std::to_string(timeout_.count()) + "); when it does so again alone, crash.max.starts times, the record is a dead letter";
+           std::to_string(seen.for_.count()) + " ms (handler.timeout.ms is " + std::to_string(timeout_.count()) +
+           "); a record on which it hangs again when it runs alone, crash.max.starts times, becomes a dead letter";
   }
   return std::nullopt;
 }

@@ -20,14 +20,14 @@ class CallInProgress {
  public:
   /// What the calls from now on are for, in words.
   void of(std::string handler, std::string place);
-  void begin(std::int64_t offset, core::Steady::time_point now);
+  void begin(std::int64_t offset);
   void end();
 
   /// Between its begin and its end, however that comes. `call` may be null.
   class Told {
    public:
-    Told(CallInProgress* call, std::int64_t offset, core::Steady::time_point now) : call_(call) {
-      if (call_) call_->begin(offset, now);
+    Told(CallInProgress* call, std::int64_t offset) : call_(call) {
+      if (call_) call_->begin(offset);
     }
     ~Told() {
       if (call_) call_->end();
@@ -42,7 +42,7 @@ class CallInProgress {
   struct Call {
     std::string handler, place;  // the place is topic/partition
     std::int64_t offset = 0;
-    core::Steady::time_point began{};
+    std::uint64_t number = 0;  // of this worker's calls
   };
   std::optional<Call> now() const;
 
@@ -63,17 +63,25 @@ class Watchdog {
   void stop();
   /// For one worker, for as long as it lives.
   std::shared_ptr<CallInProgress> add();
+  /// One look at all calls, which its thread takes four times in the time that a late handler is given. The cause, if one hangs. Time in
+  /// which the whole process stood still shows as a look that comes late, and does not count.
+  std::optional<std::string> look();
 
  private:
   void run();
-  std::optional<std::string> look() const;
 
-  const std::chrono::milliseconds timeout_, limit_;
+  struct Seen {
+    std::weak_ptr<CallInProgress> call;
+    std::uint64_t number = 0;
+    std::chrono::milliseconds for_{0};
+  };
+  const std::chrono::milliseconds timeout_, grace_;
   const core::Clock& clock_;
   const std::function<void(std::string)> hangs_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<std::weak_ptr<CallInProgress>> calls_;
+  std::vector<Seen> calls_;
+  core::Steady::time_point last_look_;
   bool stopping_ = false;
   std::thread thread_;
 };
