@@ -19,6 +19,7 @@ import unittest
 import fault_oracle as oracle
 import progress
 from payments_oracle import Findings
+from postgres_session import Database
 from programs import free_port, scrape, wait_until  # noqa: F401 - also for the tests
 from sandbox import ROOT, Sandbox
 
@@ -127,14 +128,31 @@ class FaultTest(Sandbox):
                 return False
         wait_until(found, seconds, f"{name}{labels} of at least {at_least}", *programs)
 
+    SESSIONS = ("from pg_stat_activity a where datname = current_database() and pid <> pg_backend_pid() "
+                "and backend_type = 'client backend' and application_name <> 'psql'")
+
     def in_batch(self):
-        """Sessions of the program that are between BEGIN and COMMIT, or within a statement of a batch."""
-        return self.database.value("select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() "
-                                   "and backend_type = 'client backend' and application_name <> 'psql' "
-                                   "and xact_start is not null and (state = 'idle in transaction' or query ilike '%pg_sleep%')")
+        """The processes of the sessions that stand in a batch behind its claim of keys: in its handlers, or waiting for a lock there.
+        The supervisor, the relay and those who take lanes over have transactions too, but none of them claims keys."""
+        rows = self.database.rows(f"select pid {self.SESSIONS} and (state = 'idle in transaction' or wait_event_type = 'Lock' or query ilike '%pg_sleep%') "
+                                  "and exists (select from pg_locks k where k.pid = a.pid and k.granted and k.mode = 'RowExclusiveLock' "
+                                  "and k.locktype = 'relation' and k.relation = to_regclass('deja.keys_1'))")
+        return [row["pid"] for row in rows]
 
     def await_in_batch(self, *programs, seconds=60):
-        wait_until(self.in_batch, seconds, "a batch under way", *programs, every=0.01)
+        return wait_until(self.in_batch, seconds, "a batch under way", *programs, every=0.01)
+
+    def transactions(self):
+        """Sessions with a transaction open, once none is in the middle of a statement: of a program that is stopped."""
+        wait_until(lambda: self.database.value(f"select count(*) {self.SESSIONS} and state = 'active'") == 0, 60, "its sessions to be still")
+        return self.database.value(f"select count(*) {self.SESSIONS} and xact_start is not null")
+
+    def gate(self):
+        """Holds up each record that does `unavailable` until the session that is returned is closed, or says `rollback`."""
+        gate = Database(self.postgres_url)
+        self.addCleanup(gate.close)
+        gate.run("begin; lock table probe_switches in access exclusive mode")
+        return gate
 
     def end_backends(self):
         return self.database.value("select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() "
