@@ -142,9 +142,11 @@ class FaultTest(Sandbox):
     def await_in_batch(self, *programs, seconds=60):
         return wait_until(self.in_batch, seconds, "a batch under way", *programs, every=0.01)
 
-    def transactions(self):
-        """Sessions with a transaction open, once none is in the middle of a statement: of a program that is stopped."""
-        wait_until(lambda: self.database.value(f"select count(*) {self.SESSIONS} and state = 'active'") == 0, 60, "its sessions to be still")
+    def await_still(self):
+        """Until no session is in the middle of a statement: for a program that is stopped."""
+        wait_until(lambda: self.database.value(f"select count(*) {self.SESSIONS} and state = 'active'") == 0, 60, "the sessions to be still")
+
+    def in_transaction(self):
         return self.database.value(f"select count(*) {self.SESSIONS} and xact_start is not null")
 
     def gate(self):

@@ -121,7 +121,8 @@ class WhenTheProcessIsFrozen(FaultTest):
             if self.count - self.consumed() < 2000:
                 self.send_mixed(2000)
             program.signal(signal.SIGSTOP)
-            if (self.in_batch() if mid_batch else True) and bool(self.transactions()) == mid_batch and self.consumed() < self.count:
+            self.await_still()
+            if (self.in_batch() if mid_batch else not self.in_transaction()) and self.consumed() < self.count:
                 return True
             program.signal(signal.SIGCONT)
             return False
@@ -155,7 +156,7 @@ class WhenTheOwnerIsLostInMidPublish(FaultTest):
         if not found():
             return False
         program.signal(signal.SIGSTOP)
-        self.transactions()  # what the servers have been told is done
+        self.await_still()  # what Postgres has been told is done
         if found():
             return True
         program.signal(signal.SIGCONT)
