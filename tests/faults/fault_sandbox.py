@@ -186,10 +186,12 @@ class FaultTest(Sandbox):
 class Stack:
     """A Kafka and a Postgres for tests that take them down: of this file alone."""
 
-    def __enter__(self):
+    def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="deja-faults.", dir="/tmp")
         os.chmod(self.folder, 0o711)  # the user postgres passes through when root runs this
         self.dir = os.path.join(self.folder, "stack")
+
+    def __enter__(self):
         for line in self.run("up").splitlines():
             name, _, value = line.removeprefix("export ").partition("=")
             os.environ[name] = value
@@ -236,6 +238,7 @@ def _run(case):
 
 
 def _end_now(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one in here would wait for the first for ever
     for case in list(_alive):
         for program in case.running:
             program.kill()
@@ -262,8 +265,10 @@ def main(workers=3, own_servers=False):
         sys.exit("no such case")
     print(f"seed {SEED} (DEJA_TEST_SEED={SEED} repeats it)", flush=True)
     if own_servers:
-        _stack = Stack().__enter__()
+        _stack = Stack()
     try:
+        if _stack:
+            _stack.__enter__()
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             good = list(pool.map(_run, cases))
     finally:
