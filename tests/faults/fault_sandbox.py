@@ -108,6 +108,12 @@ class FaultTest(Sandbox):
     def effects(self):
         return self.database.value("select count(*) from probe_effects")
 
+    def assert_no_half_batch(self):
+        """In one look: what a program sent right before its death, Postgres may do a moment later."""
+        rows = self.database.rows("select (select count(*) from probe_effects) as effects, (select coalesce(sum(next_offset), 0)::bigint "
+                                  f"from deja.lanes where group_id = '{self.group}') as consumed")
+        self.assertEqual(rows[0]["effects"], rows[0]["consumed"], "effects and progress are one thing")
+
     def letters(self):
         return self.database.value(f"select count(*) from deja.dead_letters where group_id = '{self.group}'")
 

@@ -15,7 +15,7 @@ class WhenTheProcessIsStopped(FaultTest):
         program = self.start()
         self.await_in_batch(program)
         self.assertEqual(program.terminate(40), 0, program.log_end())
-        self.assertEqual(self.effects(), self.consumed(), "effects and progress are one thing")
+        self.assert_no_half_batch()
         self.assertEqual(progress.unpublished(self.database, self.group), 0, "a drained program leaves no event unpublished")
         self.send(100)
         program = self.start(log="again")
@@ -30,7 +30,7 @@ class WhenTheProcessIsStopped(FaultTest):
         program.signal(signal.SIGTERM)
         wait_until(self.is_draining, 20, "the drain", program, every=0.01)
         program.kill()
-        self.assertEqual(self.effects(), self.consumed())
+        self.assert_no_half_batch()
         self.assertLess(self.consumed(), 300, "a batch was under way")
         gate.close()
         program = self.start(log="again")
@@ -53,7 +53,7 @@ class WhenTheProcessIsStopped(FaultTest):
         program.signal(signal.SIGTERM)
         self.assertEqual(program.process.wait(30), 128 + signal.SIGTERM, program.log_end())
         self.assertLess(time.monotonic() - begun, 20, "it does not wait for the handler")
-        self.assertEqual(self.effects(), self.consumed())
+        self.assert_no_half_batch()
 
     def test_A2_a_drain_that_takes_too_long_is_cut_short(self):
         gate = self.gate()
