@@ -51,6 +51,12 @@ class LinkTest(PaymentsTest):
     def await_effects(self, more_than, *programs, seconds=90):
         wait_until(lambda: self.effects() > more_than, seconds, f"more than {more_than} effects", *programs)
 
+    def await_effects_of(self, fresh, *programs):
+        """New records have their effects: what is there already may all be consumed by the time that one asks."""
+        before = self.effects()
+        self.produce(TOPIC, fresh)
+        self.await_effects(before, *programs)
+
     def await_lanes(self, settings, count, *programs, seconds=90):
         wait_until(lambda: self.metric(settings, "deja_lanes_owned", topic=TOPIC) == count, seconds, f"{count} lanes", *programs)
 

@@ -1,5 +1,7 @@
 """C6 to C8, C10: the database is there, but does not do what it is asked to."""
 
+import threading
+
 from fault_sandbox import FaultTest, free_port, longer, main, record, wait_until
 from postgres_session import Database, url_of_database
 
@@ -107,21 +109,31 @@ class WhenKeysMeet(Refusing):
         self.assertEqual(deadlocks, 0)
 
     def test_C7_the_first_holder_of_the_keys_aborts_and_the_one_that_waited_has_the_effect(self):
-        self.cluster.produce(self.records, 0, [record("r", "slow-sql:20000")])
+        self.cluster.produce(self.records, 0, [record("r", "slow-sql:50000")])
         program = self.start()
-        self.await_in_batch(program)
+        (holder,) = self.await_in_batch(program)
         self.cluster.produce(self.records, 1, [record("r", "ok", idempotency="r")])
-        waits = ("select pid, pg_blocking_pids(pid) as held_by from pg_stat_activity where datname = current_database() "
-                 "and cardinality(pg_blocking_pids(pid)) > 0")
-        (waiting,) = wait_until(lambda: self.database.rows(waits), 60, "one to wait for the other's key", program, every=0.02)
-        self.database.run(f"select pg_terminate_backend({waiting['held_by'][0]})")
+        self.await_blocked_by(holder, 1, program)
+        # The first holder's next try comes after the second, however late that one wakes up: its lane's row has another to wait for.
+        guard = Database(self.postgres_url)
+        self.addCleanup(guard.close)
+        hold = threading.Thread(target=guard.run, args=["begin; select from deja.lanes where partition = 0 for update"], daemon=True)
+        hold.start()
+        self.await_blocked_by(holder, 2, program)
+        self.database.run(f"select pg_terminate_backend({holder})")
+        hold.join(60)
         wait_until(lambda: self.next_offsets().get(1) == 1, 60, "the second to go on", program)
+        guard.close()
         self.await_done([self.records], program)
         self.drain(program)
         # The values differ: whoever came second is a conflict.
         effects = self.database.rows("select partition from probe_effects")
         self.assertEqual(effects, [{"partition": 1}])
         self.assertEqual(self.database.rows("select partition, cause from deja.dead_letters"), [{"partition": 0, "cause": "conflict"}])
+
+    def await_blocked_by(self, pid, count, program):
+        waits = f"select count(*) from pg_stat_activity where {pid} = any(pg_blocking_pids(pid))"
+        wait_until(lambda: self.database.value(waits) == count, 60, f"{count} to wait for the first holder", program, every=0.02)
 
     @longer
     def test_C10_a_foreign_prepared_transaction_holds_a_key(self):

@@ -19,6 +19,7 @@ import unittest
 import fault_oracle as oracle
 import progress
 from payments_oracle import Findings
+from postgres_session import Database
 from programs import free_port, scrape, wait_until  # noqa: F401 - also for the tests
 from sandbox import ROOT, Sandbox
 
@@ -107,6 +108,12 @@ class FaultTest(Sandbox):
     def effects(self):
         return self.database.value("select count(*) from probe_effects")
 
+    def assert_no_half_batch(self):
+        """In one look: what a program sent right before its death, Postgres may do a moment later."""
+        rows = self.database.rows("select (select count(*) from probe_effects) as effects, (select coalesce(sum(next_offset), 0)::bigint "
+                                  f"from deja.lanes where group_id = '{self.group}') as consumed")
+        self.assertEqual(rows[0]["effects"], rows[0]["consumed"], "effects and progress are one thing")
+
     def letters(self):
         return self.database.value(f"select count(*) from deja.dead_letters where group_id = '{self.group}'")
 
@@ -127,14 +134,33 @@ class FaultTest(Sandbox):
                 return False
         wait_until(found, seconds, f"{name}{labels} of at least {at_least}", *programs)
 
+    SESSIONS = ("from pg_stat_activity a where datname = current_database() and pid <> pg_backend_pid() "
+                "and backend_type = 'client backend' and application_name <> 'psql'")
+
     def in_batch(self):
-        """Sessions of the program that are between BEGIN and COMMIT, or within a statement of a batch."""
-        return self.database.value("select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() "
-                                   "and backend_type = 'client backend' and application_name <> 'psql' "
-                                   "and xact_start is not null and (state = 'idle in transaction' or query ilike '%pg_sleep%')")
+        """The processes of the sessions that stand in a batch behind its claim of keys: in its handlers, or waiting for a lock there.
+        The supervisor, the relay and those who take lanes over have transactions too, but none of them claims keys."""
+        rows = self.database.rows(f"select pid {self.SESSIONS} and (state = 'idle in transaction' or wait_event_type = 'Lock' or query ilike '%pg_sleep%') "
+                                  "and exists (select from pg_locks k where k.pid = a.pid and k.granted and k.mode = 'RowExclusiveLock' "
+                                  "and k.locktype = 'relation' and k.relation = to_regclass('deja.keys_1'))")
+        return [row["pid"] for row in rows]
 
     def await_in_batch(self, *programs, seconds=60):
-        wait_until(self.in_batch, seconds, "a batch under way", *programs, every=0.01)
+        return wait_until(self.in_batch, seconds, "a batch under way", *programs, every=0.01)
+
+    def await_still(self):
+        """Until no session is in the middle of a statement: for a program that is stopped."""
+        wait_until(lambda: self.database.value(f"select count(*) {self.SESSIONS} and state = 'active'") == 0, 60, "the sessions to be still")
+
+    def in_transaction(self):
+        return self.database.value(f"select count(*) {self.SESSIONS} and xact_start is not null")
+
+    def gate(self):
+        """Holds up each record that does `unavailable` until the session that is returned is closed, or says `rollback`."""
+        gate = Database(self.postgres_url)
+        self.addCleanup(gate.close)
+        gate.run("begin; lock table probe_switches in access exclusive mode")
+        return gate
 
     def end_backends(self):
         return self.database.value("select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() "
@@ -166,10 +192,12 @@ class FaultTest(Sandbox):
 class Stack:
     """A Kafka and a Postgres for tests that take them down: of this file alone."""
 
-    def __enter__(self):
+    def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="deja-faults.", dir="/tmp")
         os.chmod(self.folder, 0o711)  # the user postgres passes through when root runs this
         self.dir = os.path.join(self.folder, "stack")
+
+    def __enter__(self):
         for line in self.run("up").splitlines():
             name, _, value = line.removeprefix("export ").partition("=")
             os.environ[name] = value
@@ -216,6 +244,7 @@ def _run(case):
 
 
 def _end_now(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one in here would wait for the first for ever
     for case in list(_alive):
         for program in case.running:
             program.kill()
@@ -242,8 +271,10 @@ def main(workers=3, own_servers=False):
         sys.exit("no such case")
     print(f"seed {SEED} (DEJA_TEST_SEED={SEED} repeats it)", flush=True)
     if own_servers:
-        _stack = Stack().__enter__()
+        _stack = Stack()
     try:
+        if _stack:
+            _stack.__enter__()
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             good = list(pool.map(_run, cases))
     finally:

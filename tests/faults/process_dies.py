@@ -15,23 +15,24 @@ class WhenTheProcessIsStopped(FaultTest):
         program = self.start()
         self.await_in_batch(program)
         self.assertEqual(program.terminate(40), 0, program.log_end())
-        self.assertEqual(self.effects(), self.consumed(), "effects and progress are one thing")
+        self.assert_no_half_batch()
         self.assertEqual(progress.unpublished(self.database, self.group), 0, "a drained program leaves no event unpublished")
-        before = self.consumed()
+        self.send(100)
         program = self.start(log="again")
         _, _, repeats = self.finish(program)
         self.assertEqual(repeats, 0)
-        self.assertLessEqual(before, 300)
 
     def test_A2_sigkill_during_the_drain_leaves_no_half_batch(self):
-        self.send(300, do="sleep:30", partition=0)
+        gate = self.gate()
+        self.send(300, do=lambda n: "unavailable" if n == 299 else "ok", partition=0)
         program = self.start()
         self.await_in_batch(program)
         program.signal(signal.SIGTERM)
         wait_until(self.is_draining, 20, "the drain", program, every=0.01)
-        self.assertEqual(self.effects(), 0, "the batch is under way")
         program.kill()
-        self.assertEqual(self.effects(), self.consumed())
+        self.assert_no_half_batch()
+        self.assertLess(self.consumed(), 300, "a batch was under way")
+        gate.close()
         program = self.start(log="again")
         self.finish(program)
 
@@ -52,17 +53,17 @@ class WhenTheProcessIsStopped(FaultTest):
         program.signal(signal.SIGTERM)
         self.assertEqual(program.process.wait(30), 128 + signal.SIGTERM, program.log_end())
         self.assertLess(time.monotonic() - begun, 20, "it does not wait for the handler")
-        self.assertEqual(self.effects(), self.consumed())
+        self.assert_no_half_batch()
 
     def test_A2_a_drain_that_takes_too_long_is_cut_short(self):
-        self.send(1, do="sleep:8000", partition=0)
+        gate = self.gate()
+        self.send(1, do="unavailable", partition=0)
         program = self.start({"drain.timeout.ms": 300})
         self.await_in_batch(program)
-        begun = time.monotonic()
-        self.assertEqual(program.terminate(30), 0)
+        self.assertEqual(program.terminate(30), 0, "it does not wait for the handler")
         self.assertIn("drain.timeout.ms", program.log_text())
-        self.assertLess(time.monotonic() - begun, 7.9)
         self.assertEqual(self.effects(), 0)
+        gate.close()
         program = self.start(log="again")
         self.finish(program)
 
@@ -70,8 +71,10 @@ class WhenTheProcessIsStopped(FaultTest):
     def test_A3_a_restart_every_300_ms_makes_progress(self):
         dice, rounds = random.Random(SEED), 400 if LONG else 12
         settings = {"kafka.consumer.group.instance.id": f"one-{self.tag}", "batch.max.records": 20, "drain.timeout.ms": 2000}
-        kills = 0
-        for number in range(rounds):
+        kills = number = 0
+        # However slow the machine: what is promised is progress, not how much of it.
+        while number < rounds or (self.consumed() == 0 and number < 20 * rounds):
+            number += 1
             self.send(60, do="sleep:1")
             program = self.start(settings, log=f"run-{number % 5}")
             # 300 ms of life, however long this machine takes to give birth.
@@ -84,9 +87,9 @@ class WhenTheProcessIsStopped(FaultTest):
                 self.assertEqual(program.terminate(), 0, program.log_end())
         consumed = self.consumed()
         self.assertGreater(consumed, 0, "progress in spite of all")
-        program = self.start(settings, log="last")
-        self.finish(program)
-        print(f"A3: {rounds} restarts, {kills} of them kills; {consumed} of {60 * rounds} records consumed meanwhile")
+        print(f"A3: {number} restarts, {kills} of them kills; {consumed} of {self.count} records consumed meanwhile")
+        self.send(60)
+        self.finish(self.start(settings, log="last"))
 
 
 class WhenTheProcessIsFrozen(FaultTest):
@@ -94,7 +97,7 @@ class WhenTheProcessIsFrozen(FaultTest):
         """One member is stopped past its session, another takes over and goes on; then it wakes up with records in hand."""
         settings = {"batch.max.records": 20, "handler.timeout.ms": 1000}
         other_port = free_port()
-        self.send(6000, do=lambda n: "emit:3" if n % 10 else "sleep:5")
+        self.send_mixed(6000)
         frozen = self.start(settings, name="frozen")
         self.await_consumed(0, frozen)
         self.stop_when(frozen, mid_batch)
@@ -109,14 +112,21 @@ class WhenTheProcessIsFrozen(FaultTest):
         _, _, repeats = self.finish(frozen, other)
         print(f"A4: {repeats} events published twice under one id")
 
+    def send_mixed(self, count):
+        self.send(count, do=lambda n: "emit:3" if n % 10 else "sleep:5")
+
     def stop_when(self, program, mid_batch):
+        """Stops the program in, or between, two of its batches; there are always records left for it to have in hand."""
         def stopped():
+            if self.count - self.consumed() < 2000:
+                self.send_mixed(2000)
             program.signal(signal.SIGSTOP)
-            if bool(self.in_batch()) == mid_batch and self.consumed() < self.count:
+            self.await_still()
+            if (self.in_batch() if mid_batch else not self.in_transaction()) and self.consumed() < self.count:
                 return True
             program.signal(signal.SIGCONT)
             return False
-        wait_until(stopped, 60, "a moment in a batch" if mid_batch else "a moment between batches", program, every=0.003)
+        wait_until(stopped, 120, "a moment in a batch" if mid_batch else "a moment between batches", program, every=0.003)
 
     def test_A4_E1_a_zombie_stopped_past_its_session_commits_nothing_and_rejoins(self):
         self.freeze(mid_batch=False)
@@ -129,18 +139,33 @@ class WhenTheOwnerIsLostInMidPublish(FaultTest):
     def test_E1_its_successor_publishes_the_rest_in_order_and_repeats_under_the_same_ids(self):
         settings = {"kafka.consumer.group.instance.id": f"one-{self.tag}", "batch.max.records": 50}
         self.send(1500, do="emit:20")
+        repeated = 0
         for number in range(3):
             program = self.start(settings, log=f"run-{number}")
-            out = self.published()
-            wait_until(lambda: self.published() > out + 100 and progress.unpublished(self.database, self.group) > 100, 60,
-                       "some events in Kafka and some on their way", program, every=0.005)
+            wait_until(lambda: self.stopped_in_mid_publish(program, repeated), 60, "some events in Kafka and some on their way", program, every=0.005)
             program.kill()
+            repeated = self.unmarked()
         _, _, repeats = self.finish(self.start(settings, log="last"))
         print(f"E1: {repeats} of 30000 events published twice under one id")
         self.assertGreater(repeats, 0, "what was published and not yet marked so is published again")
 
-    def published(self):
-        return sum(self.cluster.end_offsets(self.events).values())
+    def stopped_in_mid_publish(self, program, repeated):
+        """Stopped, with events in Kafka that are not marked so, beyond those which earlier rounds have repeated, and with others to come."""
+        def found():
+            return self.unmarked() > repeated and progress.unpublished(self.database, self.group) > 100
+        if not found():
+            return False
+        program.signal(signal.SIGSTOP)
+        self.await_still()  # what Postgres has been told is done
+        if found():
+            return True
+        program.signal(signal.SIGCONT)
+        return False
+
+    def unmarked(self):
+        """Records of the event topic beyond the events that the database knows to be there."""
+        marked = self.database.value(f"select coalesce(sum(published_seq), 0)::bigint from deja.lanes where group_id = '{self.group}'")
+        return sum(self.cluster.end_offsets(self.events).values()) - marked
 
 
 class WhenAStaticMemberHasADouble(FaultTest):

@@ -56,7 +56,8 @@ class WhenPostgresFails(ServersTest):
         rebalances = self.rebalances()
         for _ in faults(program):
             before = self.consumed()
-            wait_until(lambda: self.consumed() > before or not feeder.is_alive(), 90, "throughput to return", program, every=0.02)
+            self.send(50, prefix="after-")  # the feeder may be done by now
+            wait_until(lambda: self.consumed() > before, 90, "throughput to return", program, every=0.02)
         self.assertEqual(self.rebalances(), rebalances, "still a member of the group")
         feeder.hurry.set()
         feeder.join()
@@ -64,7 +65,7 @@ class WhenPostgresFails(ServersTest):
         metrics = self.scrape()
         self.drain(program)
         outcomes, _, _ = self.check()
-        self.assertEqual(outcomes, {"processed": total})
+        self.assertEqual(outcomes, {"processed": total + self.count})
         self.assertEqual(metrics.sum("deja_attempts_total", result="failed"), 0, "no attempt is spent")
         return metrics
 
@@ -96,16 +97,16 @@ class WhenPostgresFails(ServersTest):
 
     @longer
     def test_C1_every_backend_is_terminated_once_a_second(self):
-        ended = 0
+        ended, rounds = 0, 60 if LONG else 5
 
         def faults(_program):
             nonlocal ended
-            for _ in range(60 if LONG else 5):
+            for _ in range(rounds):
                 time.sleep(1)  # the fault's own pace
                 ended += self.end_backends()
                 yield
         metrics = self.under_load(faults, 30_000 if LONG else 3000)
-        self.assertGreater(ended, 5)
+        self.assertGreaterEqual(ended, rounds, "each time the session that worked")
         print(f"C1: {ended} sessions terminated; commits in doubt: {metrics.by('deja_commits_in_doubt_total', 'resolution')}")
 
     @longer
@@ -214,23 +215,23 @@ class WhenKafkaIsAway(ServersTest):
 
     @longer
     def test_B8_E2_away_for_long_effects_commit_and_their_events_wait_in_the_table(self):
-        away, count, each = (600, 20_000, 40) if LONG else (5, 3000, 10)
-        self.send(count, do=f"emit:{each}")
+        away, count, each = (600, 20_000, 40) if LONG else (5, 2000, 10)
+        gate = self.gate()  # holds up either lane until Kafka is gone, at a key of each partition
+        self.send(count, do=lambda n: "unavailable" if n % 200 in (197, 198) else f"emit:{each}")
         program = self.start({"batch.max.records": 50})
-        # All that there is to read has been read into memory: then the broker goes.
-        self.await_consumed(0, program)
-        wait_until(lambda: self.consumed() + self.queued() >= count or self.consumed() >= count // 3, 60, "the records in memory", program)
+        wait_until(lambda: self.consumed() > 0 and self.queued() > count // 20, 60, "some records consumed, others in memory", program)
         servers().run("stop", "kafka")
         self.cluster.close()
         consumed, memory = self.consumed(), []
-        self.await_metric("deja_dependency_up", 0, program, dependency="kafka")
+        wait_until(lambda: scrape(self.port).sum("deja_dependency_up", dependency="kafka") == 0, 60, "Kafka to be missed", program)
+        gate.close()
+        self.await_consumed(consumed, program)
         cpu, lines, begun = cpu_seconds(program), len(program.log_text().splitlines()), time.monotonic()
         while time.monotonic() - begun < away:  # the fault itself: how long it is away
             time.sleep(0.5)
             memory.append(resident_bytes(program))
         waiting = progress.unpublished(self.database, self.group)
-        self.assertGreater(self.consumed(), consumed, "effects commit meanwhile")
-        self.assertGreater(waiting, 0, "their events wait")
+        self.assertGreater(waiting, 0, "effects commit, their events wait")
         self.assertLess(len(program.log_text().splitlines()) - lines, 30 + 5 * away, "lines of log")
         self.assertLess(max(memory), 400 << 20, "bytes of memory")
         self.assertFalse(scrape(self.port).sum("deja_attempts_total", result="failed"))

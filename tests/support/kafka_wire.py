@@ -12,6 +12,7 @@ from collections import namedtuple
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, OFFSET_FETCH, CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS = 0, 1, 2, 3, 9, 19, 20, 21
 NO_ERROR, UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_LEADER, TOPIC_EXISTS = 0, 3, 5, 6, 36
+TOO_FEW_BROKERS = 38  # for one replica: the only broker missed its heartbeats, on a busy machine
 LATEST, EARLIEST = -1, -2
 
 # headers: a list of (name, value or None); key and value: bytes or None
@@ -158,7 +159,7 @@ def _while_electing(method):
             try:
                 return method(self, topic, *arguments, **named)
             except KafkaError as error:
-                if error.code not in (UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_LEADER) or time.monotonic() > deadline:
+                if error.code not in (UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_LEADER, TOO_FEW_BROKERS) or time.monotonic() > deadline:
                     raise
             self.leaders.pop(topic, None)
             time.sleep(0.05)
@@ -233,6 +234,7 @@ class Cluster:
                 leaders[partition] = brokers[leader]
         return leaders, controller
 
+    @_while_electing
     def create_topic(self, topic, partitions, **settings):
         _, controller = self._metadata(None)
         body = struct.pack(">i", 1) + _text(topic) + struct.pack(">ihi", partitions, 1, 0)
