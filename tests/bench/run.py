@@ -42,12 +42,12 @@ class Bench:
                     (f"key-{n % 1000}".encode(), str(n).ljust(VALUE_BYTES, "v").encode(), [("Idempotency-Key", f"{self.tag}-{n:08}".encode())])
                     for n in numbers[start:start + 1000]])
 
-    def fresh_database(self):
+    def fresh_database(self, programs=BIN):
         name = f"bench_{uuid.uuid4().hex[:10]}"
         self.server.run(f"create database {name}")
         url = url_of_database(os.environ["DEJA_POSTGRES"], name)
         environment = clean_environment(DEJA_KAFKA=os.environ["DEJA_KAFKA"], DEJA_POSTGRES=url)
-        subprocess.run([os.path.join(BIN, "deja"), "migrate"], env=environment, cwd=self.folder.name, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([os.path.join(programs, "deja"), "migrate"], env=environment, cwd=self.folder.name, check=True, stdout=subprocess.DEVNULL)
         database = Database(url)
         database.run(TABLE)
         # Neither side pays for what the one before it has left to write.
@@ -73,12 +73,12 @@ class Bench:
             raise RuntimeError(f"{rows} effects of {self.options.records} records")
         return (after - before) / (ended - begun)
 
-    def consumer(self):
-        name, database, environment = self.fresh_database()
+    def consumer(self, programs=BIN):
+        name, database, environment = self.fresh_database(programs)
         settings = {"app.topic": self.topic, "http.address": "off", "postgres.connections": self.options.connections,
                     "batch.max.records": self.options.batch, "group.id": f"bench-{uuid.uuid4().hex[:8]}"}
         words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-        program = Program("deja-bench-consumer", [os.path.join(BIN, "deja-bench-consumer"), *words], environment,
+        program = Program("deja-bench-consumer", [os.path.join(programs, "deja-bench-consumer"), *words], environment,
                           os.path.join(self.folder.name, "consumer.log"), self.folder.name)
         try:
             rate = self.measure(database, [program])
@@ -118,16 +118,17 @@ class Bench:
         print(f"loading {self.options.records:,} records into {PARTITIONS} partitions", file=sys.stderr, flush=True)
         self.load()
         rounds = []
-        print("round   deja, effects/s   same SQL, effects/s   ratio")
+        against = self.options.against
+        print(f"round   deja, effects/s   {'build before' if against else '    same SQL'}, effects/s   ratio")
         for number in range(1, self.options.rounds + 1):
             # Who goes first alternates too.
-            order = [("deja", self.consumer), ("plain", self.plain)]
+            order = [("deja", self.consumer), ("plain", (lambda: self.consumer(against)) if against else self.plain)]
             rates = {side: measure() for side, measure in (order if number % 2 else order[::-1])}
             rounds.append({"round": number, "deja": round(rates["deja"]), "plain": round(rates["plain"]),
                            "ratio": round(rates["deja"] / rates["plain"], 3)})
-            print(f"{number:>5}   {rates['deja']:>15,.0f}   {rates['plain']:>19,.0f}   {rounds[-1]['ratio']:>5.2f}", flush=True)
+            print(f"{number:>5}   {rates['deja']:>15,.0f}   {rates['plain']:>23,.0f}   {rounds[-1]['ratio']:>5.2f}", flush=True)
         middle = {side: statistics.median(each[side] for each in rounds) for side in ("deja", "plain", "ratio")}
-        print(f"median  {middle['deja']:>15,.0f}   {middle['plain']:>19,.0f}   {middle['ratio']:>5.2f}")
+        print(f"median  {middle['deja']:>15,.0f}   {middle['plain']:>23,.0f}   {middle['ratio']:>5.2f}")
         if self.options.json:
             result = {"records": self.options.records, "partitions": PARTITIONS, "connections": self.options.connections,
                       "batch_max_records": self.options.batch, "value_bytes": VALUE_BYTES, "cpus": os.cpu_count(), "machine": platform.machine(),
@@ -148,6 +149,7 @@ class Bench:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--json")
+    parser.add_argument("--against")
     parser.add_argument("--records", type=int, required=True)
     parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--connections", type=int, default=2)
