@@ -52,7 +52,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   /// Takes nothing more from the queue until close().
   Reached freeze();
   /// Finish the batch in flight and what is queued below `until`, publish what is committed, mark the row clean; all that until
-  /// `deadline`. `until` -1: only the batch in flight.
+  /// `deadline`. `until` -1: only the batch in flight. Of a second call only the deadline counts.
   void close(core::Steady::time_point deadline, std::int64_t until = -1);
   /// The wanted offset seems to be missing in the log; `certain`: the log is another one. Nothing more is consumed, unless a second
   /// look finds the offset there.

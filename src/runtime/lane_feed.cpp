@@ -43,10 +43,13 @@ Lane::Reached Lane::freeze() {
 void Lane::close(core::Steady::time_point deadline, std::int64_t until) {
   {
     const std::lock_guard lock(mutex_);
-    close_by_ = close_by_ ? std::min(*close_by_, deadline) : deadline;
-    close_at_ = accepting_ && !lost_ ? until : -1;
     frozen_ = false;
-    while (!queue_.empty() && queue_.back().view.offset >= close_at_) {
+    const bool again = close_by_.has_value();
+    close_by_ = again ? std::min(*close_by_, deadline) : deadline;
+    // Asked once more (a partition is revoked, and then the process is stopped), only the time may change: what was queued beyond the first
+    // `until` was dropped, and is nobody's any more.
+    if (!again) close_at_ = accepting_ && !lost_ ? until : -1;
+    while (!again && !queue_.empty() && queue_.back().view.offset >= close_at_) {
       queue_bytes_ -= std::min(queue_bytes_, queue_.back().size);
       queue_.pop_back();
     }

@@ -1,10 +1,12 @@
 """B1, B3 to B7, B10: the group and the log change under the program."""
 
+import json
 import random
 import time
 
 from fault_sandbox import LONG, SEED, FaultTest, free_port, longer, main, record, scrape, wait_until
 from kafka_admin import TransactionalProducer, add_partitions, commit_offsets, committed_offsets, delete_offsets, delete_records
+from programs import http_get
 
 
 LOST = "the log lost records; the partition stops"
@@ -194,6 +196,25 @@ class WhenTheLogLosesRecords(FaultTest):
         self.await_metric("deja_lanes_paused", 1, program, topic=self.records, seconds=10)
         self.assertEqual(self.next_offsets()[0], 100, "nothing of another log is read as if it followed")
         self.drain(program)
+
+
+class WhenAStopMeetsARebalance(FaultTest):
+    partitions = 6
+
+    def draining(self):
+        return sum(lane["state"] == "draining" for lane in json.loads(http_get(self.port, "/status"))["lanes"])
+
+    def test_B1_L7_a_stop_while_partitions_are_being_given_up_passes_over_nothing(self):
+        """With one connection one lane works and the others wait for it, their records in memory: those that are asked to close twice too."""
+        more = {"kafka.consumer.partition.assignment.strategy": "cooperative-sticky", "postgres.connections": 1, "batch.max.records": 1}
+        for partition in range(self.partitions):
+            self.send(3, do="sleep:700", partition=partition)
+        first = self.start(more)
+        wait_until(lambda: len(self.next_offsets()) == self.partitions and self.consumed() >= 2, 60, "all lanes and a first effect", first)
+        second = self.start(more | {"postgres.connections": 3}, name="second", port=free_port())
+        wait_until(self.draining, 60, "lanes to be given up", first, second, every=0.005)
+        self.assertEqual(first.terminate(), 0, first.log_end())
+        self.finish(second)
 
 
 class WhenKafkasOffsetsChange(FaultTest):
