@@ -44,14 +44,17 @@ void Lane::close(core::Steady::time_point deadline, std::int64_t until) {
   {
     const std::lock_guard lock(mutex_);
     frozen_ = false;
-    const bool again = close_by_.has_value();
-    close_by_ = again ? std::min(*close_by_, deadline) : deadline;
-    // Asked once more (a partition is revoked, and then the process is stopped), only the time may change: what was queued beyond the first
-    // `until` was dropped, and is nobody's any more.
-    if (!again) close_at_ = accepting_ && !lost_ ? until : -1;
-    while (!again && !queue_.empty() && queue_.back().view.offset >= close_at_) {
-      queue_bytes_ -= std::min(queue_bytes_, queue_.back().size);
-      queue_.pop_back();
+    if (close_by_) {
+      // Asked once more (a partition is revoked, and then the process is stopped), only the time may change: what was queued beyond the first
+      // `until` was dropped, and is nobody's any more.
+      close_by_ = std::min(*close_by_, deadline);
+    } else {
+      close_by_ = deadline;
+      close_at_ = accepting_ && !lost_ ? until : -1;
+      while (!queue_.empty() && queue_.back().view.offset >= close_at_) {
+        queue_bytes_ -= std::min(queue_bytes_, queue_.back().size);
+        queue_.pop_back();
+      }
     }
   }
   scheduler_.wake(shared_from_this());
