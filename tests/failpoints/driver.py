@@ -31,6 +31,8 @@ from collections import Counter, defaultdict, namedtuple
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), os.pardir, "support"))
 
+from kafka_wire import KafkaError  # noqa: E402
+from postgres_session import SqlError  # noqa: E402
 from programs import wait_until  # noqa: E402
 from scenarios import BY_NAME, SCENARIOS  # noqa: E402
 from table import INDEX, STEPS  # noqa: E402
@@ -157,6 +159,8 @@ def run_group(server, cases):
         world.settle()
     except AssertionError as error:  # a wait that was in vain
         raise Broken(str(error) + "".join(f"\n--- {each.name}\n{each.log_end(8)}" for each in world.programs[-2:])) from None
+    except (OSError, KafkaError, SqlError):  # a scenario that cannot do what it set out to do
+        raise Broken(traceback.format_exc()) from None
     finally:
         world.close()
         shutil.rmtree(world.folder, ignore_errors=True)
@@ -268,7 +272,8 @@ class Driver:
                         self.tell(f"not reached: {told(case)} ({hits} hits)", case)
         except Exception:
             with self.lock:
-                self.failures.append("the driver itself failed:\n" + traceback.format_exc())
+                self.failures.append("the driver itself")
+                print(f"BROKEN the driver itself\n{traceback.format_exc()}", flush=True)
         finally:
             server.close()
 
@@ -364,6 +369,8 @@ def main():
             print(f"  {action:6} {scenario:24} {seconds:6.0f} s")
         print(f"{sum(driver.fired.values())} cases done ({', '.join(f'{n} {action}' for action, n in sorted(driver.fired.items()))}) "
               f"in {time.monotonic() - begun:.0f} s, {len(driver.failures)} broken")
+        for names in driver.failures:
+            print(f"  {names}")
         return 1 if driver.failures or wrong or stale else 0
     finally:
         shutil.rmtree(folder, ignore_errors=True)
