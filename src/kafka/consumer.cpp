@@ -269,6 +269,7 @@ class Consumer::Impl {
     auto& self = *static_cast<Impl*>(rd_kafka_opaque(client));
     self.guarded([&] {
       if (level <= 4) self.log_.debug("librdkafka", {{"facility", std::string(facility)}, {"text", std::string(text)}});
+      else if (level == 7) self.log_.debug(std::string("librdkafka ") + facility + ' ' + text);  // kafka.consumer.debug; every line counts
     });
   }
 

@@ -42,7 +42,7 @@ void Intake::run() {
       dispatch(consumer_->poll(has_requests_ ? milliseconds(0) : poll_wait));
       DEJA_FAILPOINT(after_poll);
       apply_back_pressure();
-      finish_revocations();
+      finish_revocation();
       leave_or_join_again();
       if (context_.clock.now() - last_offset_commit_ > offset_commit_every) commit_offsets(false);
       if (!stop_requested_) continue;
@@ -231,7 +231,7 @@ void Intake::apply_back_pressure() {
 
 void Intake::commit_offsets(bool wait) {
   last_offset_commit_ = context_.clock.now();
-  if (!revocations_.empty() && !consumer_->may_commit_in_rebalance()) return;
+  if (revocation_ && !consumer_->may_commit_in_rebalance()) return;
   if (consumer_->take_commit_doubt())
     for (auto& [partition, seat] : seats_) seat.offset_in_kafka = -1;
   std::vector<kafka::CommittedOffset> offsets;

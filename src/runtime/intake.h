@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -83,7 +84,7 @@ class Intake final : public KafkaView, public kafka::GroupListener {
   void fetch(const kafka::Partition& partition, std::uint64_t assignment);
   void apply_back_pressure();
   void commit_offsets(bool wait);
-  void finish_revocations();
+  void finish_revocation();
   void leave_or_join_again();
   void drop_seats(const kafka::Partitions& partitions);
   bool all_closed(const kafka::Partitions& partitions) const;
@@ -96,7 +97,7 @@ class Intake final : public KafkaView, public kafka::GroupListener {
   std::unique_ptr<kafka::Consumer> consumer_;
   std::map<kafka::Partition, Seat> seats_;  // changed by the polling thread alone, under seats_mutex_
   mutable std::mutex seats_mutex_;
-  std::vector<Revocation> revocations_;
+  std::optional<Revocation> revocation_;  // asked for and not yet answered
   std::mutex requests_mutex_;
   std::vector<std::function<void()>> requests_;
   std::atomic<bool> has_requests_{false}, stop_requested_{false}, finished_{false}, clean_{true};

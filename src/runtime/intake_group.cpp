@@ -7,12 +7,21 @@
 
 namespace deja::runtime {
 
+namespace {
+bool contains(const kafka::Partitions& partitions, const kafka::Partition& one) {
+  return std::find(partitions.begin(), partitions.end(), one) != partitions.end();
+}
+}  // namespace
+
 void Intake::assigned(const kafka::Partitions& partitions) {
   // librdkafka pauses and resumes what stays during a cooperative rebalance
   for (auto& [partition, seat] : seats_) {
     seat.uncertain = true;
     seat.sought_again = false;
   }
+  // What is assigned anew was given up before, in librdkafka's eyes: an answer that is still due must not take it away again.
+  if (revocation_ && std::erase_if(revocation_->partitions, [&](const auto& p) { return contains(partitions, p); }) > 0 && revocation_->partitions.empty())
+    revocation_.reset();
   for (const auto& partition : partitions) {
     auto made = lanes_.make(partition, next_assignment_++);
     const auto lanes = made.lanes;
@@ -36,9 +45,13 @@ void Intake::revoked(const kafka::Partitions& partitions, bool lost) {
   if (stop_requested_ && stop_by_ != core::Steady::time_point{}) deadline = std::min(deadline, stop_by_);
   for (const auto& partition : partitions)
     if (auto* seat = seat_of(partition.topic, partition.number)) seat->close(deadline, false);
-  revocations_.push_back({partitions, deadline});
+  // Asked again before the answer, one answer is given to both.
+  if (!revocation_) revocation_ = Revocation{{}, deadline};
+  revocation_->deadline = std::min(revocation_->deadline, deadline);
+  for (const auto& partition : partitions)
+    if (!contains(revocation_->partitions, partition)) revocation_->partitions.push_back(partition);
   DEJA_FAILPOINT(after_revoke);
-  if (lost) finish_revocations();
+  if (lost) finish_revocation();
 }
 
 Intake::Refetch Intake::refetched(const kafka::Partition& partition) {
@@ -50,20 +63,13 @@ Intake::Refetch Intake::refetched(const kafka::Partition& partition) {
 }
 
 // The partitions are given up when their lanes have handed over, or when the time for it is over.
-void Intake::finish_revocations() {
-  for (std::size_t i = 0; i < revocations_.size();) {
-    const auto& revocation = revocations_[i];
-    if (!all_closed(revocation.partitions) && context_.clock.now() < revocation.deadline) {
-      ++i;
-      continue;
-    }
-    const auto partitions = revocation.partitions;
-    commit_offsets(false);
-    revocations_.erase(revocations_.begin() + static_cast<std::ptrdiff_t>(i));
-    drop_seats(partitions);
-    consumer_->give_up(partitions);
-    DEJA_FAILPOINT(after_give_up);
-  }
+void Intake::finish_revocation() {
+  if (!revocation_ || (!all_closed(revocation_->partitions) && context_.clock.now() < revocation_->deadline)) return;
+  commit_offsets(false);
+  const auto partitions = std::exchange(revocation_, std::nullopt)->partitions;
+  drop_seats(partitions);
+  consumer_->give_up(partitions);
+  DEJA_FAILPOINT(after_give_up);
 }
 
 // F2: a process that cannot reach Postgres while others can must not sit on its partitions. Postgres that is away for everybody
@@ -73,6 +79,7 @@ void Intake::leave_or_join_again() {
   const auto away = context_.dependencies.away_for("postgres");
   if (!left_ && away > options_.leave_after) {
     left_ = true;
+    if (revocation_) revocation_->deadline = context_.clock.now();  // librdkafka leaves after it
     context_.log.warn("leaving the group until Postgres is back: another process may reach it", {{"away_seconds", away.count() / 1000}});
     consumer_->unsubscribe();
     DEJA_FAILPOINT(after_leave);

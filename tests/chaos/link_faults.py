@@ -155,6 +155,29 @@ class WhenOneProcessIsCutOff(LinkTest):
         self.postgres.heal()
         self.end()
 
+    def test_F2_B1_what_is_being_given_up_does_not_hold_up_leaving_the_group(self):
+        more = {"postgres.lost.ms": 500, "drain.timeout.ms": 60000, "kafka.consumer.partition.assignment.strategy": "cooperative-sticky"}
+        cut_off, postgres, _ = self.proxied(0, more)
+        other, _, _ = self.proxied(1, more)
+        self.produce(TOPIC, payments(1_000, seed=53))
+        first = self.start(cut_off, name="first")
+        self.await_lanes(cut_off, 4, first)
+        self.await_done([TOPIC], first)
+        postgres.refuse()
+        postgres.cut()
+        self.await_dependency(cut_off, "postgres", 0, first)
+        second = self.start(other, name="second")  # two lanes are to be its own, which the first one cannot hand over
+        wait_until(lambda: "leaving the group" in first.log_text(), 60, "it to leave the group", first, second)
+        self.await_lanes(other, 4, first, second, seconds=30)
+        postgres.heal()
+        self.await_lanes(cut_off, 2, first, second)
+        self.await_lanes(other, 2, first, second)
+        self.produce(TOPIC, payments(1_000, seed=54))
+        self.await_done([TOPIC], first, second)
+        self.drain(first)
+        self.drain(second)
+        self.check()
+
 
 if __name__ == "__main__":
     sandbox.main()
