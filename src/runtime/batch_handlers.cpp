@@ -140,8 +140,9 @@ std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, c
   call_seconds_.push_back(seconds_since(before));
   const auto index = static_cast<std::size_t>(&first - slots_.data());
   // Looked at before anything else: the session may have ended meanwhile, which is no outage.
-  if (call_seconds_.back() > std::chrono::duration<double>(settings_.handler_timeout).count())
-    throw HandlerTooSlow(index, count, "the handler ran for " + std::to_string(static_cast<std::int64_t>(call_seconds_.back() * 1000)) +
+  const auto ran = std::chrono::milliseconds(static_cast<std::int64_t>(call_seconds_.back() * 1000)) - (call_ ? call_->stood_still() : std::chrono::milliseconds(0));
+  if (ran > settings_.handler_timeout)
+    throw HandlerTooSlow(index, count, "the handler ran for " + std::to_string(ran.count()) +
                                            " ms, longer than handler.timeout.ms (" + std::to_string(settings_.handler_timeout.count()) + ")");
   if (const auto& failure = collector_.failure()) {
     raise_unless_own(*failure, spec_.name);

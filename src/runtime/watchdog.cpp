@@ -18,6 +18,7 @@ void CallInProgress::of(std::string handler, std::string place) {
 }
 
 void CallInProgress::begin(std::int64_t offset) {
+  if (watchdog_) stood_still_before_ = watchdog_->stood_still();
   const std::lock_guard lock(mutex_);
   call_.offset = offset;
   ++call_.number;
@@ -29,15 +30,20 @@ void CallInProgress::end() {
   running_ = false;
 }
 
+milliseconds CallInProgress::stood_still() const {
+  return watchdog_ ? watchdog_->stood_still() - stood_still_before_ : milliseconds(0);
+}
+
 std::optional<CallInProgress::Call> CallInProgress::now() const {
   const std::lock_guard lock(mutex_);
   return running_ ? std::optional(call_) : std::nullopt;
 }
 
 Watchdog::Watchdog(milliseconds handler_timeout, const core::Clock& clock, std::function<void(std::string)> hangs)
-    : timeout_(handler_timeout), grace_(grace_of(handler_timeout)), clock_(clock), hangs_(std::move(hangs)), last_look_(clock.now()) {}
+    : timeout_(handler_timeout), grace_(grace_of(handler_timeout)), clock_(clock), hangs_(std::move(hangs)) {}
 
 void Watchdog::start() {
+  last_look_ = clock_.now();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -51,7 +57,7 @@ void Watchdog::stop() {
 }
 
 std::shared_ptr<CallInProgress> Watchdog::add() {
-  auto call = std::make_shared<CallInProgress>();
+  auto call = std::make_shared<CallInProgress>(this);
   const std::lock_guard lock(mutex_);
   calls_.push_back({call});
   return call;
@@ -66,10 +72,22 @@ void Watchdog::run() {
   }
 }
 
+// Looks come every quarter of the grace.
+milliseconds Watchdog::late_by(core::Steady::time_point now) const {
+  return last_look_ ? std::max(std::chrono::duration_cast<milliseconds>(now - *last_look_) - grace_ / 2, milliseconds(0)) : milliseconds(0);
+}
+
+milliseconds Watchdog::stood_still() const {
+  const std::lock_guard lock(mutex_);
+  return stood_still_ + late_by(clock_.now());
+}
+
 std::optional<std::string> Watchdog::look() {
   const std::lock_guard lock(mutex_);
   const auto now = clock_.now();
-  const auto passed = std::min(std::chrono::duration_cast<milliseconds>(now - last_look_), grace_ / 2);
+  const auto late = late_by(now);
+  const auto passed = last_look_ ? std::chrono::duration_cast<milliseconds>(now - *last_look_) - late : grace_ / 4;
+  stood_still_ += late;
   last_look_ = now;
   for (auto& seen : calls_) {
     const auto worker = seen.call.lock();

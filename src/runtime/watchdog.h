@@ -15,13 +15,18 @@
 
 namespace deja::runtime {
 
+class Watchdog;
+
 /// The handler call that one worker is in. Written by the worker, read by the watchdog.
 class CallInProgress {
  public:
+  explicit CallInProgress(const Watchdog* watchdog = nullptr) : watchdog_(watchdog) {}
   /// What the calls from now on are for, in words.
   void of(std::string handler, std::string place);
   void begin(std::int64_t offset);
   void end();
+  /// For how long the whole process has stood still since the begin of the last call. By the worker.
+  std::chrono::milliseconds stood_still() const;
 
   /// Between its begin and its end, however that comes. `call` may be null.
   class Told {
@@ -50,6 +55,8 @@ class CallInProgress {
   mutable std::mutex mutex_;
   Call call_;
   bool running_ = false;
+  const Watchdog* watchdog_;
+  std::chrono::milliseconds stood_still_before_{0};
 };
 
 /// Ends the process when a handler does not return (D5): nothing else can end a thread that hangs. The record that it hangs on is found
@@ -66,9 +73,12 @@ class Watchdog {
   /// One look at all calls, which its thread takes four times in the time that a late handler is given. The cause, if one hangs. Time in
   /// which the whole process stood still shows as a look that comes late, and does not count.
   std::optional<std::string> look();
+  /// How long, all in all, the process has stood still (SIGSTOP, a machine asleep) while handlers could not run. Any thread.
+  std::chrono::milliseconds stood_still() const;
 
  private:
   void run();
+  std::chrono::milliseconds late_by(core::Steady::time_point now) const;
 
   struct Seen {
     std::weak_ptr<CallInProgress> call;
@@ -81,7 +91,8 @@ class Watchdog {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Seen> calls_;
-  core::Steady::time_point last_look_;
+  std::optional<core::Steady::time_point> last_look_;  // while nobody looks, nothing is late
+  std::chrono::milliseconds stood_still_{0};
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -134,6 +134,45 @@ class WhenTheProcessIsFrozen(FaultTest):
     def test_A4_a_zombie_with_an_open_transaction_does_not_hold_its_lane_for_ever(self):
         self.freeze(mid_batch=True)
 
+    def test_A4_a_static_member_that_wakes_up_comes_back_or_ends_and_says_why(self):
+        names = {name: {"kafka.consumer.group.instance.id": f"{name}-{self.tag}", "handler.timeout.ms": 1000} for name in ("frozen", "other")}
+        other_port = free_port()
+        self.send_mixed(6000)
+        frozen = self.start(names["frozen"], name="frozen")
+        self.await_consumed(0, frozen)
+        self.stop_when(frozen, mid_batch=True)
+        try:
+            other = self.start(names["other"], name="other", port=other_port)
+            self.await_done([self.records], other, seconds=90)
+        finally:
+            frozen.signal(signal.SIGCONT)
+
+        def back():
+            try:
+                return scrape(self.port).sum("deja_lanes_owned") == 1
+            except OSError:
+                return False
+        # Kafka forgot the instance's member when its session ended, and may take its next join for another process's.
+        wait_until(lambda: not frozen.alive() or back(), 60, "it to come back, or to end", other)
+        if not frozen.alive():
+            self.assertEqual(frozen.process.returncode, 78, frozen.log_end())
+            self.assertIn("FENCED_INSTANCE_ID", frozen.log_text().splitlines()[-1])
+            frozen = self.start(names["frozen"], name="again")
+        self.send(500)
+        self.finish(frozen, other)
+
+    def test_A4_a_handler_in_which_the_process_stood_still_was_not_too_slow(self):
+        self.send(1, do="sleep:1500")
+        program = self.start({"handler.timeout.ms": 2500, "kafka.consumer.session.timeout.ms": 45000})  # it stays a member
+        self.await_in_batch(program)
+        program.signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: not self.in_transaction(), 60, "Postgres to end the session of a process that says nothing")
+        finally:
+            program.signal(signal.SIGCONT)
+        outcomes, _, _ = self.finish(program)
+        self.assertEqual(outcomes, {"processed": 1})
+
 
 class WhenTheOwnerIsLostInMidPublish(FaultTest):
     def test_E1_its_successor_publishes_the_rest_in_order_and_repeats_under_the_same_ids(self):

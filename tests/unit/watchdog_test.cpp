@@ -63,6 +63,20 @@ TEST_F(WatchdogTest, D5_TimeInWhichTheProcessStoodStillIsNoHang) {
   EXPECT_TRUE(look_for(milliseconds(2000))) << "it still does not return";
 }
 
+TEST_F(WatchdogTest, A4_ACallIsToldForHowLongTheProcessStoodStillMeanwhile) {
+  const auto frozen = watchdog_.add();
+  EXPECT_FALSE(watchdog_.look());
+  clock_.advance(std::chrono::hours(1));
+  EXPECT_FALSE(watchdog_.look());
+  frozen->begin(1);
+  EXPECT_FALSE(look_for(milliseconds(1000)));
+  EXPECT_EQ(frozen->stood_still(), milliseconds(0)) << "what was before the call is none of it";
+  clock_.advance(std::chrono::minutes(1));
+  EXPECT_EQ(frozen->stood_still(), milliseconds(59'500)) << "before the next look, too";
+  EXPECT_FALSE(watchdog_.look());
+  EXPECT_EQ(frozen->stood_still(), milliseconds(59'500));
+}
+
 TEST_F(WatchdogTest, D5_AWorkerThatIsGoneHangsNoMore) {
   auto gone = watchdog_.add();
   gone->begin(1);
