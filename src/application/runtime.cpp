@@ -65,6 +65,7 @@ runtime::EngineOptions Runtime::Impl::engine_options() const {
   o.drain_timeout = c.duration("drain.timeout.ms");
   o.startup_timeout = c.duration("startup.timeout.ms");
   o.crash_max_starts = static_cast<std::int32_t>(c.integer("crash.max.starts"));
+  o.breaker = {static_cast<std::int32_t>(c.integer("breaker.failure.count")), c.duration("breaker.open.ms")};
   o.handler_timeout = c.duration("handler.timeout.ms");
   o.backoff_base = c.duration("retry.backoff.base.ms");
   o.backoff_max = c.duration("retry.backoff.max.ms");

@@ -62,6 +62,8 @@ constexpr MetricRow rows[] = {
     {"deja_dependency_up", gauge, "dependency", "",
      "1 when the instance reaches the dependency (postgres, kafka, or what a handler named as unavailable), else 0. "
      "The cause is in /status."},
+    {"deja_breaker_state", gauge, "dependency", "",
+     "0 closed, 1 half-open (one record probes), 2 open (what needs the dependency waits), the worst of the instance's handlers. `deja breakers` has the cause."},
     {"deja_lanes_owned", gauge, "topic", "",
      "Lanes that the instance owns. The sum over the fleet should be partitions times lanes.per.partition."},
     {"deja_lanes_paused", gauge, "topic,cause", "",

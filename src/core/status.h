@@ -32,6 +32,14 @@ struct DependencyStatus {
   std::string cause;  // why not, in words
 };
 
+struct BreakerStatus {
+  std::string dependency, handler;
+  std::string state;          // "closed", "half_open", "open"
+  std::int64_t since_ms = 0;  // of the Unix epoch
+  std::string cause;          // what the handler said last
+  bool operator==(const BreakerStatus&) const = default;
+};
+
 struct RecentDuplicate {
   std::string topic;
   std::int32_t partition = 0;
@@ -51,6 +59,7 @@ struct Status {
   std::vector<std::string> not_ready;  // causes in words; empty: ready
   std::vector<LaneStatus> lanes;
   std::vector<DependencyStatus> dependencies;
+  std::vector<BreakerStatus> breakers;
   std::vector<RecentDuplicate> last_duplicates;  // newest first, without their keys
 };
 

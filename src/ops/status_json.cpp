@@ -1,6 +1,10 @@
 #include "ops/status_json.h"
 
+#include <chrono>
+
 #include <nlohmann/json.hpp>
+
+#include "ops/log_line.h"
 
 namespace deja::ops {
 namespace {
@@ -28,6 +32,11 @@ Json lane_json(const core::LaneStatus& lane) {
 
 Json dependency_json(const core::DependencyStatus& dependency) {
   return {{"name", dependency.name}, {"up", dependency.up}, {"cause", given(dependency.cause)}};
+}
+
+Json breaker_json(const core::BreakerStatus& breaker) {
+  const std::chrono::system_clock::time_point since{std::chrono::milliseconds(breaker.since_ms)};
+  return {{"dependency", breaker.dependency}, {"handler", breaker.handler}, {"state", breaker.state}, {"since", rfc3339(since)}, {"cause", given(breaker.cause)}};
 }
 
 Json duplicate_json(const core::RecentDuplicate& duplicate) {
@@ -61,6 +70,7 @@ std::string status_json(const core::Status& status) {
   json["not_ready"] = status.not_ready;
   json["lanes"] = list_json(status.lanes, lane_json);
   json["dependencies"] = list_json(status.dependencies, dependency_json);
+  json["breakers"] = list_json(status.breakers, breaker_json);
   json["last_duplicates"] = list_json(status.last_duplicates, duplicate_json);
   return text(json);
 }

@@ -46,6 +46,25 @@ std::vector<HandlerRow> Admin::handlers() {
   return rows;
 }
 
+std::vector<BreakerRow> Admin::breakers() {
+  const auto result = ask("select distinct on (group_id, dependency, handler) dependency, handler, state, " + utc("since") + ", cause from {schema}.breakers where" +
+                              in_group + "and seen_at > clock_timestamp() - interval '30 seconds' "
+                              "order by group_id, dependency, handler, array_position(array['open', 'half_open', 'closed'], state), since",
+                          {group_});
+  std::vector<BreakerRow> rows;
+  for (const auto& found : result) {
+    Columns c(found);
+    BreakerRow row;
+    row.dependency = c.text();
+    row.handler = c.text();
+    row.state = c.text();
+    row.since = c.text();
+    row.cause = c.maybe_text();
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
 std::vector<LaneRow> Admin::lanes() {
   const auto result = ask("select group_id, topic, partition, lane, instance, owner_epoch, next_offset, published_seq, next_event_seq, paused_cause, blocked_by, " +
                               utc("last_commit_at") + " from {schema}.lanes where" + in_group + "order by 1, 2, 3, 4",

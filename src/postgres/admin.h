@@ -34,6 +34,12 @@ struct OutboxRow {
   std::optional<double> oldest_age;  ///< seconds
 };
 
+/// Of the processes that are alive, the worst.
+struct BreakerRow {
+  std::string dependency, handler, state, since;
+  std::optional<std::string> cause;
+};
+
 struct DeadLetterRow {
   std::int64_t id = 0;
   std::string group, handler, topic;
@@ -66,6 +72,7 @@ class Admin {
   std::vector<HandlerRow> handlers();
   std::vector<LaneRow> lanes();
   std::vector<OutboxRow> outbox();
+  std::vector<BreakerRow> breakers();
   /// Oldest first, a page at a time; `visit` returns false to stop.
   void dead_letters(const std::function<bool(const DeadLetterRow&)>& visit);
   /// Of whatever group.

@@ -28,6 +28,7 @@ constexpr std::array wanted = {
     Right{"outbox_2", "select,insert,truncate"},
     Right{"outbox", "select"},
     Right{"dead_letters", "select,insert,update"},
+    Right{"breakers", "select,insert,update,delete"},
 };
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "core/outbound_event.h"
 #include "core/source_record.h"
 #include "postgres/audit_log_store.h"
+#include "postgres/breaker_store.h"
 #include "postgres/dead_letter_store.h"
 #include "postgres/event_topic_store.h"
 #include "postgres/key_store.h"
@@ -49,6 +50,7 @@ struct Stores {
   postgres::DeadLetterStore dead_letters;
   postgres::AuditLogStore audit_log;
   postgres::EventTopicStore event_topics;
+  postgres::BreakerStore breakers;
 };
 
 /// How one record ended.

@@ -19,6 +19,7 @@
 #include "postgres/connection.h"
 #include "runtime/alone.h"
 #include "runtime/batch.h"
+#include "runtime/breakers.h"
 #include "runtime/dependencies.h"
 #include "runtime/key_source.h"
 #include "runtime/watchdog.h"
@@ -43,6 +44,7 @@ struct Context {
   std::int32_t crash_max_starts = 3;
   Alone& alone;
   Watchdog& watchdog;
+  Breakers& breakers;
   std::function<void(Stop)> stop;  // ends the process with a named cause; the first one counts
 };
 

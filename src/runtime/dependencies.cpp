@@ -24,6 +24,15 @@ void Dependencies::down(std::string_view name, std::string_view cause) {
   log_.error("dependency is away; consumption waits for it", {{"dependency", d.name}, {"cause", d.cause}});
 }
 
+void Dependencies::forget(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  const auto found = known_.find(name);
+  if (found == known_.end() || name == "postgres" || name == "kafka") return;  // those deja needs itself
+  metrics_.forget("deja_dependency_up", {found->first});
+  away_since_.erase(found->first);
+  known_.erase(found);
+}
+
 std::chrono::milliseconds Dependencies::away_for(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   const auto since = away_since_.find(name);

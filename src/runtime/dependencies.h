@@ -19,6 +19,8 @@ class Dependencies {
   Dependencies(core::Log& log, core::Metrics& metrics) : log_(log), metrics_(metrics) {}
   void up(std::string_view name);
   void down(std::string_view name, std::string_view cause);
+  /// Nobody needs it here any more, so nobody knows.
+  void forget(std::string_view name);
   std::vector<core::DependencyStatus> all() const;
   /// Zero while it is up, or not known.
   std::chrono::milliseconds away_for(std::string_view name) const;

@@ -55,17 +55,18 @@ class Engine::Impl {
   Impl(EngineOptions options, std::vector<detail::HandlerSpec> handlers, core::Log& log, core::Metrics& metrics)
       : options_(std::move(options)), handlers_(std::move(handlers)), log_(log), metrics_(metrics), dependencies_(log, metrics),
         watchdog_(options_.handler_timeout, clock_, [this](std::string cause) { stop_with(Stop(exit_code::defect, cause)); }),
-        registry_(options_.schema, options_.group),
+        breakers_(options_.breaker, log_, metrics_), registry_(options_.schema, options_.group),
         watch_(connection_options(options_), [this](const std::string& what) { log_.warn("a link to Postgres is given up", {{"cause", what}}); }),
         context_{log, metrics, clock_,
                  {options_.keys.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
                   options_.handler_timeout, max_event_bytes(options_.producer)},
                  {{options_.schema, options_.instance}, postgres::KeyStore(options_.schema), postgres::OutboxStore(options_.schema),
                   postgres::DeadLetterStore(options_.schema, options_.group, options_.build),
-                  postgres::AuditLogStore(options_.schema), postgres::EventTopicStore(options_.schema, options_.group)},
+                  postgres::AuditLogStore(options_.schema), postgres::EventTopicStore(options_.schema, options_.group),
+                  postgres::BreakerStore(options_.schema, options_.group, options_.instance)},
                  dependencies_, watched(connection_options(options_), watch_), options_.schema, options_.keys, options_.start_from,
                  options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
-                 options_.crash_max_starts, alone_, watchdog_,
+                 options_.crash_max_starts, alone_, watchdog_, breakers_,
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}
 
   ~Impl() { halt(); }
@@ -132,6 +133,7 @@ class Engine::Impl {
     s.group = options_.group;
     s.instance = options_.instance;
     s.dependencies = dependencies_.all();
+    s.breakers = breakers_.all();
     {
       const std::lock_guard lock(mutex_);
       s.state = state_;
@@ -211,6 +213,7 @@ class Engine::Impl {
   Dependencies dependencies_;
   Alone alone_;
   Watchdog watchdog_;
+  Breakers breakers_;
   postgres::RegistryStore registry_;
   postgres::LinkWatch watch_;
   Context context_;

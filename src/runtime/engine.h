@@ -11,6 +11,7 @@
 #include <deja/errors.h>
 #include <deja/handler.h>
 
+#include "core/breaker.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/status.h"
@@ -33,6 +34,7 @@ struct EngineOptions {
   bool abandon = false;  // start although lanes that nobody works any more hold unpublished events
   std::chrono::milliseconds dedup_window{21LL * 86'400'000};
   std::int32_t crash_max_starts = 3;
+  core::BreakerPolicy breaker;
   std::chrono::milliseconds postgres_lost{10000}, drain_timeout{30000}, startup_timeout{60000}, handler_timeout{60000}, backoff_base{200}, backoff_max{60000};
 };
 

@@ -140,6 +140,7 @@ bool Lane::load_batch() {
 
 Next Lane::run_batch(Worker& worker) {
   DEJA_FAILPOINT(after_batch_load);
+  if (const auto later = wait_for_breakers()) return *later;
   const bool alone = suspects_.alone(current_.front().view.offset);
   const auto shape = next_shape();
   const auto n = shape.records;
@@ -188,10 +189,7 @@ Next Lane::run_batch(Worker& worker) {
     }
     metrics_->unavailable();
     refund_start(worker);
-    away_ = e.dependency;
-    context_.dependencies.down(e.dependency, e.what());
-    return wait(worker, e.dependency + " is unavailable, says the handler",
-                e.dependency + " (offset " + std::to_string(current_.front().view.offset) + ")", e.retry_after);
+    return refused(worker, e);
   } catch (const DatabaseAway&) {
     if (result.commit_sent) {
       in_doubt_ = std::move(result);
@@ -248,6 +246,8 @@ void Lane::name_lock_holder(postgres::Connection& connection) {
 
 void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& records) {
   metrics_->committed(result, records);
+  if (result.outcomes.front().disposition == core::Disposition::processed) granted();
+  else need_no_more();
   set_row(result.row);
   {
     const std::lock_guard lock(mutex_);
@@ -332,6 +332,7 @@ bool Lane::closing_time_is_over() const {
 
 void Lane::finish_closing() {
   if (outbox_) outbox_->abandon();
+  need_no_more();
   current_.clear();
   if (closed_.exchange(true)) return;
   kafka_.lane_closed(partition_, assignment_);
@@ -361,7 +362,6 @@ Next Lane::database_away(Worker& worker, const std::string& cause) {
 
 void Lane::moving() {
   failures_ = 0;
-  if (!away_.empty()) context_.dependencies.up(std::exchange(away_, {}));
   const std::lock_guard lock(mutex_);
   paused_cause_.clear();
   blocked_by_.clear();

@@ -17,7 +17,9 @@
 #include "core/suspects.h"
 #include "kafka/partition.h"
 #include "runtime/batch.h"
+#include "runtime/breakers.h"
 #include "runtime/context.h"
+#include "runtime/failures.h"
 #include "runtime/kafka_view.h"
 #include "runtime/lane_metrics.h"
 #include "runtime/lane_outbox.h"
@@ -96,6 +98,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
  private:
   Next work(Worker& worker);
   postgres::LaneName name() const;
+  std::string partition_options() const;
   core::LaneMap map() const;
   bool take_over(Worker& worker);
   std::optional<postgres::LaneState> take_row(Worker& worker);
@@ -122,6 +125,11 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   void finish_closing();
   void fence();
   Next wait(Worker& worker, std::string cause, std::string blocked_by, std::optional<std::chrono::milliseconds> at_least = std::nullopt);
+  std::optional<Next> wait_for_breakers();
+  Next refused(Worker& worker, const DependencyAway& e);
+  std::string blocker(const Need& need) const;
+  void granted();
+  void need_no_more();
   void name_lock_holder(postgres::Connection& connection);
   void set_pause(std::string cause, std::string blocked_by);
   Next database_away(Worker& worker, const std::string& cause);
@@ -168,7 +176,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   core::BatchPlan plan_;
   core::Suspects suspects_;
   bool mark_in_doubt_ = false;              // the commit of unknown outcome was a mark
-  std::string away_;                        // the dependency a handler waits for
+  std::vector<Need> needs_;                 // what the front record's handler was refused
   std::uint32_t failures_ = 0;              // in a row, for the delay
   core::Steady::time_point not_before_{}, last_commit_{};
   bool gave_up_ = false;                                   // the process has to end: no more batches

@@ -18,6 +18,11 @@ constexpr std::chrono::milliseconds idle_holder_after{2000};
 
 postgres::LaneName Lane::name() const { return {context_.batch.group, partition_.topic, partition_.number, number_}; }
 
+// As a command for operators wants them.
+std::string Lane::partition_options() const {
+  return "--group " + context_.batch.group + " --topic " + partition_.topic + " --partition " + std::to_string(partition_.number) + " --reason TEXT";
+}
+
 core::LaneMap Lane::map() const {
   core::LaneMap map;
   map.lanes = context_.lanes_per_partition;
@@ -118,8 +123,8 @@ void Lane::notice_foreign_offset(Worker& worker, const postgres::LaneState& row,
   if (!mark->metadata.starts_with("deja/"))
     throw Stop(exit_code::configuration,
                "another consumer committed offset " + std::to_string(mark->offset) + " of " + where + " in group " + context_.batch.group +
-                   ", ahead of deja's " + std::to_string(row.next_offset) + ": stop it; then `deja lanes reset --topic " + partition_.topic + " --partition " +
-                   std::to_string(partition_.number) + " --to-offset " + std::to_string(mark->offset) + "` leaves to it what it handled, --to-offset " +
+                   ", ahead of deja's " + std::to_string(row.next_offset) + ": stop it; then `deja lanes reset " + partition_options() + " --to-offset " +
+                   std::to_string(mark->offset) + "` leaves to it what it handled, --to-offset " +
                    std::to_string(row.next_offset) + " handles that here, too");
   if (mark->offset <= row.reread_until) return;  // an operator's reset
   if (row.id == row_.id && row.incarnation != row_.incarnation) return;  // an operator's accept-loss: the mark is the old log's
@@ -210,6 +215,7 @@ void Lane::fence() {
   metrics_->fenced();
   context_.log.warn("lane is fenced: its row belongs to another owner; it is taken over again if Kafka still says it is ours",
                     {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"owner_epoch", row_.owner_epoch}});
+  need_no_more();
   current_.clear();
   in_doubt_.reset();
   in_doubt_records_.clear();
@@ -252,7 +258,7 @@ Next Lane::look_at_loss(Worker& worker) {
   context_.log.error("the log lost records; the partition stops, nothing is skipped silently",
                      {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"lane", std::int64_t{number_}}, {"cause", loss.error},
                       {"wanted_offset", wanted}, {"log_start", marks->low}, {"log_end", marks->high},
-                      {"remedy", "deja lanes accept-loss --topic " + partition_.topic + " --partition " + std::to_string(partition_.number)}});
+                      {"remedy", "deja lanes accept-loss " + partition_options()}});
   set_pause("log lost: " + (loss.certain ? loss.error : "offset " + std::to_string(wanted) + " is not there any more") + ": " + holds,
             "offset " + std::to_string(wanted));
   const std::lock_guard lock(mutex_);

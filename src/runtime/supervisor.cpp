@@ -72,6 +72,7 @@ void Supervisor::run() {
       look_at_rows();
       advance_idle_lanes();
       show_pauses();
+      sync_breakers(measure);
       if (measure) {
         measure_database();
         measure_abandoned_lanes();
@@ -203,8 +204,12 @@ void Supervisor::enter() {
 
 void Supervisor::leave() {
   try {
-    if (entered_ && connection_ && !connection_->broken()) registry_.leave(*connection_, instance_);
+    if (!entered_ || !connection_ || connection_->broken()) return;
+    registry_.leave(*connection_, instance_);
     DEJA_FAILPOINT(after_registry_exit);
+    if (breakers_in_rows_.empty()) return;
+    context_.stores.breakers.leave(*connection_);
+    DEJA_FAILPOINT(after_breaker_exit);
   } catch (const std::exception&) {  // the row grows old instead
   }
 }
@@ -222,6 +227,17 @@ void Supervisor::show_pauses() {
     DEJA_FAILPOINT(after_pause_shown);
     shown = cause;
   }
+}
+
+// For `deja breakers`, and what an operator says there. While none was ever needed, nothing is written.
+void Supervisor::sync_breakers(bool measure) {
+  const auto now = context_.breakers.all();
+  const bool waiting = std::any_of(now.begin(), now.end(), [](const auto& b) { return b.state != core::in_words(core::BreakerState::closed); });
+  if (now.empty() || (!measure && !waiting && now == breakers_in_rows_)) return;
+  const auto asked = context_.stores.breakers.sync(connection(), now);
+  DEJA_FAILPOINT(after_breaker_sync);
+  for (const auto& b : asked) context_.breakers.reset({b.dependency, b.handler});
+  breakers_in_rows_ = now;
 }
 
 void Supervisor::measure_database() {

@@ -33,6 +33,7 @@ class Supervisor {
   void advance_idle_lanes();
   void measure_lanes();
   void show_pauses();
+  void sync_breakers(bool measure);
   void enter();
   void leave();
   void measure_database();
@@ -57,6 +58,7 @@ class Supervisor {
   std::map<kafka::Partition, Stall> stalls_;
   std::set<kafka::Partition> shown_;                            // partitions whose gauges are exported
   std::map<std::int32_t, std::string> pauses_in_rows_;          // by the row's id
+  std::vector<core::BreakerStatus> breakers_in_rows_;
   core::Steady::time_point next_advance_{};
   std::set<std::pair<std::string, std::string>> shown_pauses_;  // topic, cause
   std::mutex mutex_;

@@ -125,7 +125,7 @@ class Harness::Impl {
   runtime::Preparer preparer_;
   const runtime::BatchSettings settings_{.scope = "test", .dlq_topic = {}, .quarantine_conflicts = true, .dlq_headers_allow = {"*"}, .group = "test", .max_event_bytes = 1'000'000};
   const runtime::Stores stores_{{schema, "test kit"}, postgres::KeyStore(schema), postgres::OutboxStore(schema),
-                                postgres::DeadLetterStore(schema, "test", "test"), postgres::AuditLogStore(schema), postgres::EventTopicStore(schema, "test")};
+                                postgres::DeadLetterStore(schema, "test", "test"), postgres::AuditLogStore(schema), postgres::EventTopicStore(schema, "test"), postgres::BreakerStore(schema, "test", "test")};
   postgres::LaneState row_;
   std::vector<core::SourceRecord> last_;
   std::int64_t next_offset_ = 0;

@@ -92,7 +92,7 @@ class World:
         self.settings = {
             "group.id": self.group, "http.address": "off", "app.topics": [self.topic], "app.events.topic": self.events, "dlq.topic": self.dead,
             "batch.max.records": 6, "retry.max.attempts": 1, "retry.backoff.base.ms": 1, "retry.backoff.max.ms": 50, "crash.max.starts": 100,
-            "flood.ratio": 1.0, "log.level": os.environ.get("DEJA_TEST_LOG_LEVEL", "info"), "drain.timeout.ms": 15000, "kafka.consumer.session.timeout.ms": 6000,
+            "flood.ratio": 1.0, "breaker.open.ms": 200, "log.level": os.environ.get("DEJA_TEST_LOG_LEVEL", "info"), "drain.timeout.ms": 15000, "kafka.consumer.session.timeout.ms": 6000,
             "kafka.consumer.heartbeat.interval.ms": 500, "kafka.consumer.fetch.wait.max.ms": 50, "kafka.producer.linger.ms": 0} | more
         self.ends = [0] * PARTITIONS
         self.sets = 0

@@ -115,7 +115,7 @@ class Reread : public ::testing::Test {
   postgres::PreparedStatements prepared_;
   const postgres::LaneName name_{"g", "t", 0, 0};
   const runtime::BatchSettings settings_{.scope = "g", .dlq_topic = {}, .group = "g"};
-  const runtime::Stores stores_{{"deja", "test"}, postgres::KeyStore("deja"), postgres::OutboxStore("deja"), postgres::DeadLetterStore("deja", "g", "test"), postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "g")};
+  const runtime::Stores stores_{{"deja", "test"}, postgres::KeyStore("deja"), postgres::OutboxStore("deja"), postgres::DeadLetterStore("deja", "g", "test"), postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "g"), postgres::BreakerStore("deja", "g", "test")};
   std::optional<detail::HandlerSpec> spec_;
   std::unique_ptr<detail::HandlerInstance> handler_;
   std::optional<runtime::Preparer> preparer_;

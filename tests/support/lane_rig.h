@@ -133,7 +133,7 @@ class LaneRig {
   runtime::BatchSettings settings_;
   runtime::Preparer preparer_;
   runtime::Stores stores_{{"deja", "test"}, postgres::KeyStore("deja"), postgres::OutboxStore("deja"), postgres::DeadLetterStore("deja", "test", "test"),
-                                 postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "test")};
+                                 postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "test"), postgres::BreakerStore("deja", "test", "test")};
   std::unique_ptr<postgres::Connection> connection_;
   std::unique_ptr<postgres::PreparedStatements> prepared_;
   postgres::LaneState row_;

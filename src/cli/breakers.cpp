@@ -1,0 +1,85 @@
+#include "cli/change.h"
+#include "cli/context.h"
+
+#include <nlohmann/json.hpp>
+
+#include "postgres/admin.h"
+#include "postgres/audit_log_store.h"
+#include "postgres/breaker_store.h"
+#include "postgres/explain.h"
+#include "postgres/migrations.h"
+#include "postgres/transaction_control.h"
+
+namespace deja::cli {
+namespace {
+
+constexpr Field breakers_fields[] = {{"dependency"}, {"handler"}, {"state"}, {"since", FieldType::time}, {"cause"}};
+constexpr Field reset_fields[] = {{"dependency"}, {"breakers", FieldType::number}};
+
+struct ResetOptions {
+  std::string dependency, handler;
+  ChangeOptions change;
+};
+
+int show(const Context& context) {
+  Output output(context.list, breakers_fields);
+  const auto config = context.load();
+  const auto connection = open_postgres(config, "breakers");
+  const auto& schema = config.text("postgres.schema");
+  postgres::check_schema(*connection, schema);
+  for (auto& row : postgres::Admin(*connection, schema, context.group(config)).breakers())
+    if (!output.row({row.dependency, row.handler, row.state, row.since, cell_of(row.cause)})) break;
+  output.finish();
+  return exit_code::clean;
+}
+
+// The processes take it up with their next look, within two seconds.
+int reset(const Context& context, const ResetOptions& options) {
+  check_change(options.change);
+  Output output(context.list, reset_fields);
+  const auto config = context.load();
+  const auto group = context.group(config);
+  if (group.empty()) throw Stop(exit_code::usage, "breakers reset: of which group? Give --group GROUP or set group.id");
+  const auto connection = open_postgres(config, "breakers reset", false);
+  const auto& schema = config.text("postgres.schema");
+  postgres::check_schema(*connection, schema);
+  const auto of_handler = options.handler.empty() ? "" : " of handler " + options.handler;
+  std::int64_t open = 0;
+  for (const auto& row : postgres::Admin(*connection, schema, group).breakers())
+    if (row.dependency == options.dependency && row.state != "closed" && (options.handler.empty() || row.handler == options.handler)) ++open;
+  if (open == 0)
+    throw Stop(exit_code::wrong_data, "no running process of group " + group + " has a breaker for " + options.dependency + of_handler + " that is not closed (deja breakers)");
+  confirm(options.change, {"the breaker of " + options.dependency + of_handler + " is closed in every process of group " + group + ", which call it again at once"});
+  const nlohmann::ordered_json detail = {{"dependency", options.dependency}, {"handler", options.handler.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(options.handler)}};
+  std::int64_t asked = 0;
+  postgres::explained(*connection, [&] {
+    postgres::in_transaction(*connection, [&] {
+      asked = postgres::BreakerStore::ask_to_close(*connection, schema, group, options.dependency, options.handler);
+      postgres::AuditLogStore(schema).append(*connection, {"breakers reset", group, options.change.reason, detail.dump()});
+    });
+  });
+  output.row({options.dependency, asked});
+  output.finish();
+  return exit_code::clean;
+}
+
+}  // namespace
+
+void add_breakers(CLI::App& app, Context& context) {
+  auto* command = app.add_subcommand("breakers", "Shows the breakers of the dependencies that handlers named as unavailable");
+  add_group_option(*command, context);
+  add_list_options(*command, context, breakers_fields);
+  command->callback([&context, command] {  // runs after that of a subcommand too
+    if (command->get_subcommands().empty()) context.run = [&context] { return show(context); };
+  });
+  auto o = std::make_shared<ResetOptions>();
+  auto* sub = command->add_subcommand("reset", "Closes a breaker in every process: the dependency is back, and need not be probed");
+  sub->add_option("NAME", o->dependency, "The dependency, as the handler names it")->required();
+  sub->add_option("--handler", o->handler, "Only the breaker of this handler");
+  add_change_options(*sub, o->change);
+  add_group_option(*sub, context);
+  add_output_option(*sub, context);
+  sub->callback([&context, o] { context.run = [&context, o] { return reset(context, *o); }; });
+}
+
+}  // namespace deja::cli

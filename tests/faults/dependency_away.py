@@ -1,0 +1,80 @@
+"""D9: a dependency that a handler needs is away. Its breaker opens, what needs it waits, the rest goes on, and nothing is spent."""
+
+import json
+import time
+
+from fault_sandbox import FaultTest, main, record, scrape, wait_until
+from programs import http_get
+
+OPEN_MS = 700
+
+
+class WhenADependencyIsAway(FaultTest):
+    def start_with_an_outage(self, open_ms):
+        """In partition 0 the sixth record of twenty needs what is away; partition 1 needs nothing of it."""
+        self.database.run("insert into probe_switches values ('down', true) on conflict (name) do update set value = true")
+        self.cluster.produce(self.records, 0, [record(f"a{n}", "unavailable" if n == 5 else "ok", n) for n in range(20)])
+        self.cluster.produce(self.records, 1, [record(f"b{n}", "ok", n) for n in range(20)])
+        program = self.start({"breaker.failure.count": 3, "breaker.open.ms": open_ms})
+        self.await_metric("deja_breaker_state", 2, program, dependency="probe")
+        self.await_effects(25, program)
+        return program
+
+    def back(self):
+        self.database.run("update probe_switches set value = false")
+
+    def refusals(self):
+        return scrape(self.port).sum("deja_attempts_total", result="unavailable")
+
+    def breakers(self):
+        return [json.loads(line) for line in self.must("breakers", "--output", "json", "--group", self.group, program="deja").splitlines()]
+
+    def test_D9_it_waits_with_all_it_has_and_goes_on(self):
+        program = self.start_with_an_outage(OPEN_MS)
+        status = json.loads(http_get(self.port, "/status"))
+        (breaker,) = status["breakers"]
+        self.assertEqual((breaker["dependency"], breaker["handler"], breaker["cause"]), ("probe", "probe", "probe is unavailable"))
+        self.assertIn(breaker["state"], ("open", "half_open"))
+        (paused,) = [lane for lane in status["lanes"] if lane["paused_cause"]]
+        self.assertEqual((paused["partition"], paused["next_offset"], paused["blocked_by"]), (0, 5, "probe (offset 5)"))
+        self.assertIn("its breaker is open", paused["paused_cause"])
+        wait_until(lambda: [row for row in self.breakers() if row["state"] != "closed"], 20, "the breaker in the database", program)
+        self.assertEqual(set(self.breakers()[0]), {"dependency", "handler", "state", "since", "cause"})
+
+        rebalances = scrape(self.port).sum("deja_rebalances_total")
+        calls, since = self.refusals(), time.monotonic()
+        wait_until(lambda: self.refusals() >= calls + 4, 60, "further probes", program)
+        self.assertGreaterEqual(time.monotonic() - since, 3 * OPEN_MS / 1000, "one call, then a pause, and so on")
+        self.assertEqual((self.consumed(), self.effects(), self.letters()), (25, 25, 0))
+        self.assertEqual((scrape(self.port).sum("deja_rebalances_total"), scrape(self.port).sum("deja_lanes_owned")), (rebalances, 2))
+
+        self.back()
+        outcomes, _, _ = self.finish(program)
+        self.assertEqual(outcomes, {"processed": 40})
+
+    def test_D9_an_operator_need_not_wait_for_the_probe(self):
+        program = self.start_with_an_outage(open_ms=3_600_000)
+        wait_until(lambda: [row for row in self.breakers() if row["state"] == "open"], 20, "the breaker in the database", program)
+        code, _, error = self.once("breakers", "reset", "nobody", "--reason", "x", "--yes", "--group", self.group, program="deja")
+        self.assertEqual(code, 65, error)
+        self.back()
+        asked = self.must("breakers", "reset", "probe", "--reason", "it is back", "--yes", "--group", self.group, "--output", "json", program="deja")
+        self.assertEqual(json.loads(asked), {"dependency": "probe", "breakers": 1})
+        self.await_done([self.records], program)
+        self.await_log(program, "breaker is closed")
+        actions = self.database.rows("select action, reason, detail->>'dependency' as dependency from deja.audit_log")
+        self.assertIn({"action": "breakers reset", "reason": "it is back", "dependency": "probe"}, actions)
+        outcomes, _, _ = self.finish(program)
+        self.assertEqual(outcomes, {"processed": 40})
+        self.assertEqual(self.breakers(), [], "a program that has ended shows nothing")
+
+    def test_D9_who_takes_the_lane_over_asks_for_itself(self):
+        first = self.start_with_an_outage(open_ms=3_600_000)
+        self.back()
+        self.assertEqual(first.terminate(), 0, first.log_end())
+        outcomes, _, _ = self.finish(self.start({"breaker.open.ms": 3_600_000}, log="again"))
+        self.assertEqual(outcomes, {"processed": 40})
+
+
+if __name__ == "__main__":
+    main()
