@@ -5,6 +5,8 @@ import unittest
 
 import rules
 
+rules.WITHOUT_A_TEST = {"D1"}  # whatever is open on the page of today
+
 PAGE = "".join(f"### {rule}\nText.\n\n*Else:* loss.\n\n*Shown by:* {'*not yet*' if rule in rules.WITHOUT_A_TEST else '`S.' + rule + '_Holds`'}\n\n" for rule in rules.RULES)
 TESTS = {f"S.{rule}_Holds" for rule in rules.RULES} | {"model:lane.L1_case"}
 

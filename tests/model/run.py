@@ -14,7 +14,7 @@ import time
 
 from explorer import explore
 
-MODELS = ("lane", "lanes", "witness", "restore", "predecessor", "operator_actions", "previous_keys", "crash")
+MODELS = ("lane", "lanes", "witness", "restore", "predecessor", "operator_actions", "previous_keys", "crash", "parking")
 
 
 def run(case, model, verbose):
