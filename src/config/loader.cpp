@@ -52,6 +52,8 @@ Config Loader::run() {
   take_sets();
   check_not_below("retry.backoff.max.ms", "retry.backoff.base.ms");
   check_not_below("retry.deadline.ms", "retry.backoff.base.ms");
+  check_not_below("dedup.window.ms", "retry.deadline.ms");  // a key must be remembered for as long as its record may come again
+  check_not_below("park.max.records", "park.key.max.records");
   if (problems_.empty()) return std::move(config_);
   if (unlisted_problems_ > 0) {
     problems_.insert(problems_.begin(), std::to_string(unlisted_problems_) + " more problems are not listed");

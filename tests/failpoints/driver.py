@@ -46,7 +46,6 @@ TRIES = 3
 
 # Steps that no scenario here reaches, and why.
 UNREACHED = {
-    "after-second-seek": "only after a gap that librdkafka made, or a compacted or transactional topic",
     "after-pause": "40,000 queued records",
     "after-resume": "40,000 queued records",
     "after-log-lost": "a log whose wanted offset was deleted: the partition stops, which ends the run",
@@ -55,8 +54,6 @@ UNREACHED = {
     "after-leave": "Postgres away for longer than the group is kept",
     "after-join-again": "as after-leave",
     "after-idle-holder-ended": "an owner before that stands idle in its transaction: only a stopped one, which no recording has",
-    "after-rewind-noted": "a database that was restored",
-    "after-dead-letter-look": "an operator's reset",
     "after-event-age": "an event that is unpublished at the supervisor's look, every five seconds",
 }
 

@@ -119,6 +119,35 @@ class Refunded(Paused):
         Moved.before(self, world)
 
 
+class Restored(Scenario):
+    """The database is behind what was committed to Kafka: the last two records of each partition are read again."""
+    name, columns = "a database that went back", "next_offset = {}"
+
+    def before(self, world):
+        for partition, end in enumerate(world.ends):
+            world.database.run(f"update deja.lanes set {self.columns.format(end - 2, end)} "
+                               f"where group_id = '{world.group}' and partition = {partition} and next_offset = {end}")
+
+
+class Reset(Restored):
+    """As before, because an operator wants it so."""
+    name, columns = "read again", "next_offset = {}, reread_until = {}"
+
+
+class Gapped(Scenario):
+    """The lanes stand before a transaction's marker, and know no record before it: the first that comes is not the wanted one."""
+    name = "a gap at the start"
+
+    def before(self, world):
+        world.produce_in_transaction()
+        program = world.start()
+        how = world.watch(program)
+        if how != "ended with 0":
+            raise Broken(f"{program.name} {how}\n{program.log_end()}")
+        for partition, end in enumerate(world.ends):
+            world.database.run(f"update deja.lanes set next_offset = {end - 1}, witness_offset = null where group_id = '{world.group}' and partition = {partition}")
+
+
 class Marked(Scenario):
     """The log ends in the marker of a transaction."""
     name = "a marker at the end"
@@ -143,5 +172,6 @@ class Rebalanced(Scenario):
         return condition
 
 
-SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Refunded(), Marked()]
+SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Refunded(), Marked(), Restored(),
+             Reset(), Gapped()]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

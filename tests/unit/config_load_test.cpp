@@ -113,6 +113,8 @@ TEST(LoadingSettings, RefusesSettingsThatContradictEachOther) {
   expect_refused(refused_text("retry.backoff.base.ms = 500\nretry.backoff.max.ms = 400\n"), 78,
                  {"deja.toml:2: retry.backoff.max.ms = 400", "retry.backoff.base.ms = 500", "deja.toml:1", "must not be below"});
   expect_refused(refused_text("", {"retry.deadline.ms=100"}), 78, {"retry.deadline.ms = 100", "retry.backoff.base.ms = 200 (default)"});
+  expect_refused(refused_text("", {"dedup.window.ms=60000"}), 78, {"dedup.window.ms = 60000", "retry.deadline.ms = 3600000 (default)"});
+  expect_refused(refused_text("", {"park.max.records=10"}), 78, {"park.max.records = 10", "park.key.max.records = 1000 (default)"});
   EXPECT_EQ(refused_text("retry.backoff.base.ms = 500\nretry.backoff.max.ms = 500\nretry.deadline.ms = 500").exit_code, 0);
 }
 
