@@ -65,6 +65,7 @@ void add_lanes(CLI::App& app, Context& context) {
   });
   add_lanes_reset(*command, context);
   add_lanes_accept_loss(*command, context);
+  add_lanes_orders(*command, context);
 }
 
 }  // namespace deja::cli

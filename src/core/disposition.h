@@ -22,6 +22,7 @@ constexpr std::string_view word(Disposition disposition) {
 namespace cause {
 inline constexpr std::string_view rejected = "rejected";        // the handler threw Reject
 inline constexpr std::string_view exhausted = "exhausted";      // no attempt is left: the handler threw anything else
+inline constexpr std::string_view by_operator = "operator";  // an operator would not wait for it
 inline constexpr std::string_view killed_process = "killed_process";  // the process ended whenever it ran alone
 inline constexpr std::string_view undecodable = "undecodable";  // the key function threw
 inline constexpr std::string_view oversized = "oversized";      // an event of it is larger than Kafka takes

@@ -10,6 +10,10 @@ const std::string of_partition = " where group_id = $1 and topic = $2 and partit
 // The owner is fenced, what it knows of the log is void, and its pause is over; suspects were those of the place before.
 const std::string fenced = "owner_token = null, batch_seq = batch_seq + 1, suspect_from = null, suspect_to = null, suspect_starts = 0, "
                            "leader_epoch = null, witness_offset = null, witness_timestamp = null, witness_digest = null, paused_cause = null, blocked_by = null";
+// The owner is fenced, so that it takes over again and reads the order. The token of nobody, not none: whether it died counts as before (R1).
+const std::string ordered = "owner_token = gen_random_uuid(), batch_seq = batch_seq + 1";
+// An order for one record means nothing in another place, or another log.
+const std::string no_record_ordered = "dead_letter_at = null, dead_letter_reason = null, ";
 
 std::vector<std::optional<std::string>> arguments(const LanePartition& p) { return {p.group, p.topic, std::to_string(p.partition)}; }
 std::vector<std::optional<std::string>> arguments(const LanePartition& p, std::initializer_list<std::string> more) {
@@ -32,7 +36,7 @@ std::vector<std::int32_t> LaneMoves::partitions(Connection& c, const std::string
 
 std::vector<LanePosition> LaneMoves::lanes(Connection& c, const LanePartition& partition) const {
   std::vector<LanePosition> found;
-  const auto result = c.exec_params(sql("select lane, next_offset, owner_token is not null and not clean, paused_cause from {schema}.lanes" + of_partition + " order by lane"), arguments(partition));
+  const auto result = c.exec_params(sql("select lane, next_offset, owner_token is not null and not clean, paused_cause, pause_reason from {schema}.lanes" + of_partition + " order by lane"), arguments(partition));
   for (const auto& r : result) {
     Columns columns(r);
     LanePosition position;
@@ -40,6 +44,7 @@ std::vector<LanePosition> LaneMoves::lanes(Connection& c, const LanePartition& p
     position.next_offset = columns.number();
     position.owned = columns.flag();
     position.paused_cause = columns.maybe_text();
+    position.pause_reason = columns.maybe_text();
     found.push_back(std::move(position));
   }
   return found;
@@ -70,16 +75,39 @@ std::vector<LanePosition> LaneMoves::lock(Connection& c, const LanePartition& pa
 }
 
 void LaneMoves::reset(Connection& c, const LanePartition& partition, std::int64_t next_offset, std::int64_t reread_until) const {
-  c.exec_params(sql("update {schema}.lanes set next_offset = $4::bigint, reread_until = greatest(reread_until, $5::bigint), " + fenced + of_partition),
+  c.exec_params(sql("update {schema}.lanes set next_offset = $4::bigint, reread_until = greatest(reread_until, $5::bigint), " + no_record_ordered + fenced + of_partition),
                 arguments(partition, {std::to_string(next_offset), std::to_string(reread_until)}));
 }
 
 std::string LaneMoves::accept_loss(Connection& c, const LanePartition& partition, std::int64_t next_offset, bool never_back) const {
   const std::string incarnation = c.exec("select gen_random_uuid()")[0][0].c_str();
   c.exec_params(sql("update {schema}.lanes set next_offset = greatest($4::bigint, case when $5::boolean then next_offset end), incarnation = $6::uuid, "
-                    "reread_until = 0, " + fenced + of_partition),
+                    "reread_until = 0, " + no_record_ordered + fenced + of_partition),
                 arguments(partition, {std::to_string(next_offset), never_back ? "true" : "false", incarnation}));
   return incarnation;
+}
+
+void LaneMoves::pause(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane, const std::string& reason) const {
+  c.exec_params(sql("update {schema}.lanes set pause_reason = $4, " + ordered + of_partition + " and lane = coalesce(nullif($5, '')::int, lane)"),
+                arguments(partition, {reason, lane ? std::to_string(*lane) : ""}));
+}
+
+void LaneMoves::resume(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane) const {
+  c.exec_params(sql("update {schema}.lanes set pause_reason = null, " + ordered + of_partition + " and pause_reason is not null and lane = coalesce(nullif($4, '')::int, lane)"),
+                arguments(partition, {lane ? std::to_string(*lane) : ""}));
+}
+
+// Which lane the record is in only its owner can say, which passes the order over where it is not.
+void LaneMoves::dead_letter(Connection& c, const LanePartition& partition, std::int64_t offset, const std::string& reason) const {
+  c.exec_params(sql("update {schema}.lanes set dead_letter_at = $4::bigint, dead_letter_reason = $5, " + ordered + of_partition + " and next_offset <= $4::bigint"),
+                arguments(partition, {std::to_string(offset), reason}));
+}
+
+std::optional<std::int64_t> LaneMoves::dead_letter_id(Connection& c, const LanePartition& partition, std::int64_t offset) const {
+  const auto found = c.exec_params(sql("select d.id from {schema}.dead_letters d where d.group_id = $1 and d.topic = $2 and d.partition = $3::int and d.\"offset\" = $4::bigint "
+                                       "and d.incarnation = (select incarnation from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int and lane = 0)"),
+                                   arguments(partition, {std::to_string(offset)}));
+  return found.empty() ? std::nullopt : std::optional(found[0][0].as<std::int64_t>());
 }
 
 }  // namespace deja::postgres

@@ -21,7 +21,7 @@ struct LanePosition {
   std::int32_t lane = 0;
   std::int64_t next_offset = 0;
   bool owned = false;  ///< a program works on it, or ended without handing over
-  std::optional<std::string> paused_cause;
+  std::optional<std::string> paused_cause, pause_reason;
 };
 
 /// What deja did with the records of a range of offsets.
@@ -52,6 +52,13 @@ class LaneMoves {
   void reset(Connection& c, const LanePartition& partition, std::int64_t next_offset, std::int64_t reread_until) const;
   /// From now on the log is another one. `never_back`: lanes beyond `next_offset` stay where they are. Returns the new incarnation.
   std::string accept_loss(Connection& c, const LanePartition& partition, std::int64_t next_offset, bool never_back) const;
+  /// The lanes stand still until resumed, over restarts and take-overs. `lane` absent: all of the partition.
+  void pause(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane, const std::string& reason) const;
+  void resume(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane) const;
+  /// The record at `offset` is not run: it becomes a dead letter once all before it in its lane are done. One such order at a time.
+  void dead_letter(Connection& c, const LanePartition& partition, std::int64_t offset, const std::string& reason) const;
+  /// Of the record's dead letter, if it is one.
+  std::optional<std::int64_t> dead_letter_id(Connection& c, const LanePartition& partition, std::int64_t offset) const;
 
  private:
   std::string sql(std::string_view text) const;

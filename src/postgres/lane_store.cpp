@@ -12,7 +12,8 @@ namespace {
 constexpr const char* short_wait = "SET LOCAL lock_timeout = '250ms'";
 constexpr const char* columns =
     "id, owner_token, owner_epoch, batch_seq, next_offset, next_event_seq, published_seq, parked_version, incarnation, clean, "
-    "witness_offset, leader_epoch, witness_timestamp, witness_digest, reread_until, suspect_from, suspect_to, suspect_starts";
+    "witness_offset, leader_epoch, witness_timestamp, witness_digest, reread_until, suspect_from, suspect_to, suspect_starts, "
+    "pause_reason, dead_letter_at, dead_letter_reason";
 constexpr const char* map_columns = "lane, lane_count, hash_version, ordering";
 
 LaneState row_of(const pqxx::row& r) {
@@ -31,6 +32,9 @@ LaneState row_of(const pqxx::row& r) {
     row.witness = Witness{r[10].as<std::int64_t>(), r[11].as<std::int32_t>(-1), r[12].as<std::int64_t>(-1), r[13].is_null() ? "" : bytes_of(r[13].c_str())};
   row.reread_until = r[14].as<std::int64_t>();
   row.suspects = {r[15].as<std::int64_t>(-1), r[16].as<std::int64_t>(0), r[17].as<std::int32_t>()};
+  row.pause_reason = r[18].is_null() ? "" : r[18].c_str();
+  row.dead_letter_at = r[19].as<std::int64_t>(-1);
+  row.dead_letter_reason = r[20].is_null() ? "" : r[20].c_str();
   return row;
 }
 
@@ -54,7 +58,7 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
               "from (select id, clean as was_clean from {schema}.lanes where id = $1::int) o "
               "where l.id = o.id returning l.id, l.owner_token, l.owner_epoch, l.batch_seq, l.next_offset, l.next_event_seq, "
               "l.published_seq, l.parked_version, l.incarnation, o.was_clean, l.witness_offset, l.leader_epoch, l.witness_timestamp, "
-              "l.witness_digest, l.reread_until, l.suspect_from, l.suspect_to, l.suspect_starts");
+              "l.witness_digest, l.reread_until, l.suspect_from, l.suspect_to, l.suspect_starts, l.pause_reason, l.dead_letter_at, l.dead_letter_reason");
   // the lanes of a partition share an incarnation: it is the log's
   create_ = sql("insert into {schema}.lanes (group_id, topic, partition, lane, next_offset, lane_count, hash_version, ordering, incarnation) "
                 "select $1, $2, $3::int, n, $4::bigint, $5::int, $6::int, $7, i.incarnation "

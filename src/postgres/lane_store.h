@@ -38,6 +38,10 @@ struct LaneState {
   std::optional<Witness> witness;
   std::int64_t reread_until = 0;  // records below it were consumed before a reset
   core::SuspectMark suspects;     // as this owner found them
+  // An operator's orders.
+  std::string pause_reason;  // empty: not paused
+  std::int64_t dead_letter_at = -1;
+  std::string dead_letter_reason;
 };
 
 struct LaneAdvance {

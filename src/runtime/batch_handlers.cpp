@@ -185,8 +185,8 @@ void Batch::fail(Slot& slot, std::string_view cause, std::string_view stage, std
   slot.outcome.disposition = Disposition::dead;
   slot.outcome.cause = cause;
   slot.outcome.error = error;
-  if (stage == "handler" || stage == "commit" || stage == "process") {
-    ++(cause == core::cause::rejected ? rejections_ : failures_);
+  if (stage != "key" && stage != "claim") {
+    if (stage != "operator") ++(cause == core::cause::rejected ? rejections_ : failures_);
     slot.prepared->each_key([&](const core::Uuid& key) { keys_.at(key).state = KeyState::unclaimed; });
   }
   slot.letter = dead_letter_of(*slot.prepared, spec_.name, cause, stage, std::move(error), type);

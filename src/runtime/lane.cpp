@@ -106,9 +106,13 @@ Next Lane::work(Worker& worker) {
   if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start", "kafka");
   if (verify_.exchange(false)) doubtful_ = true;
   if (doubtful_) settle(worker);
-  if (close_by) return behind() && !gave_up_ && now >= not_before_ && load_batch() ? run_batch(worker) : close_step(worker);
+  if (close_by) return behind() && row_.pause_reason.empty() && !gave_up_ && now >= not_before_ && load_batch() ? run_batch(worker) : close_step(worker);
   fill_outbox(worker);
   if (lost) return look_at_loss(worker);
+  if (!row_.pause_reason.empty()) {
+    set_pause("paused by an operator: " + row_.pause_reason, "operator");
+    return idle_step(worker);
+  }
   return load_batch() ? run_batch(worker) : idle_step(worker);
 }
 
@@ -205,9 +209,12 @@ Next Lane::run_batch(Worker& worker) {
 
 core::BatchShape Lane::next_shape() {
   const auto first = current_.front().view.offset;
-  if (!suspects_.alone(first)) return plan_.next(current_.size(), first);
-  auto shape = plan_.next(1, first);
-  if (!shape.forced && suspects_.dead(first, context_.crash_max_starts))
+  const bool alone = suspects_.alone(first);
+  auto shape = plan_.next(alone ? 1 : current_.size(), first);
+  if (row_.dead_letter_at == first) return {1, false, core::ForcedFailure{core::cause::by_operator, "operator", "an operator's decision: " + row_.dead_letter_reason}};
+  const auto ordered = std::find_if(current_.begin(), current_.end(), [&](const auto& r) { return r.view.offset == row_.dead_letter_at; });
+  shape.records = std::min(shape.records, static_cast<std::size_t>(ordered - current_.begin()));
+  if (alone && !shape.forced && suspects_.dead(first, context_.crash_max_starts))
     shape.forced = {core::cause::killed_process, "process",
                     "the process ended without a result each of the " + std::to_string(context_.crash_max_starts) +
                         " times that this record ran alone in it (crash.max.starts)"};

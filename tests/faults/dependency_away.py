@@ -9,7 +9,7 @@ from programs import http_get
 OPEN_MS = 700
 
 
-class WhenADependencyIsAway(FaultTest):
+class OutageTest(FaultTest):
     def start_with_an_outage(self, open_ms):
         """In partition 0 the sixth record of twenty needs what is away; partition 1 needs nothing of it."""
         self.database.run("insert into probe_switches values ('down', true) on conflict (name) do update set value = true")
@@ -23,6 +23,8 @@ class WhenADependencyIsAway(FaultTest):
     def back(self):
         self.database.run("update probe_switches set value = false")
 
+
+class WhenADependencyIsAway(OutageTest):
     def refusals(self):
         return scrape(self.port).sum("deja_attempts_total", result="unavailable")
 
@@ -74,6 +76,63 @@ class WhenADependencyIsAway(FaultTest):
         self.assertEqual(first.terminate(), 0, first.log_end())
         outcomes, _, _ = self.finish(self.start({"breaker.open.ms": 3_600_000}, log="again"))
         self.assertEqual(outcomes, {"processed": 40})
+
+
+class WhenAnOperatorDecides(OutageTest):
+    def deja(self, *words):
+        return json.loads(self.must(*words, "--group", self.group, "--output", "json", program="deja"))
+
+    def order(self, word, *more):
+        return self.deja("lanes", word, "--topic", self.records, "--partition", "0", "--reason", "a ticket", "--yes", *more)
+
+    def test_R4_one_record_is_moved_out_of_the_way(self):
+        program = self.start_with_an_outage(open_ms=3_600_000)
+        done = self.order("dead-letter", "--offset", "5")
+        self.await_done([self.records], program)
+        (letter,) = self.database.rows("select id, cause, stage, error, \"offset\" as at from deja.dead_letters")
+        self.assertEqual((letter["at"], letter["cause"], letter["stage"], letter["id"]), (5, "operator", "operator", done["dlq_id"]))
+        self.assertIn("a ticket", letter["error"])
+        self.assertEqual(self.effects(), 39)
+        code, _, error = self.once("lanes", "dead-letter", "--topic", self.records, "--partition", "0", "--offset", "5", "--reason", "x", "--yes",
+                                   "--group", self.group, program="deja")
+        self.assertEqual((code, "was consumed" in error), (65, True), error)
+        self.back()
+        self.cluster.produce(self.records, 0, [record("a5", "ok", 5)])  # its key is free: B3
+        self.await_effects(40, program)
+        self.drain(program)
+
+    def test_R4_lanes_stand_still_until_resumed_over_restarts(self):
+        self.send(100)
+        program = self.start({"lanes.per.partition": 2})
+        self.await_done([self.records], program)
+        (paused,) = [self.deja("lanes", "pause", "--topic", self.records, "--partition", "0", "--lane", "1", "--reason", "a ticket", "--yes")]
+        self.assertEqual((paused["lane"], paused["pause_reason"]), (1, "a ticket"))
+        self.await_log(program, "lane is fenced")
+        self.send(400)
+        for log in ("again", "and-again"):
+            wait_until(lambda: self.shows_the_pause() and self.all_but_one_at_the_end(), 60, "the pause, and all other lanes at the end", program)
+            held = self.positions()[0, 1]
+            self.assertEqual(program.terminate(), 0, program.log_end())
+            self.assertEqual(self.positions()[0, 1], held, "a drain does not work a paused lane")
+            program = self.start({"lanes.per.partition": 2}, log=log)
+        wait_until(self.shows_the_pause, 60, "the pause in /status", program)
+        self.deja("lanes", "resume", "--topic", self.records, "--partition", "0", "--lane", "1", "--reason", "done", "--yes")
+        outcomes, _, _ = self.finish(program)
+        self.assertEqual(outcomes, {"processed": 500})
+
+    def shows_the_pause(self):
+        try:
+            return any(lane["paused_cause"] == "paused by an operator: a ticket" for lane in json.loads(http_get(self.port, "/status"))["lanes"])
+        except OSError:
+            return False
+
+    def positions(self):
+        return {(row["partition"], row["lane"]): row["next_offset"]
+                for row in self.database.rows(f"select partition, lane, next_offset from deja.lanes where group_id = '{self.group}'")}
+
+    def all_but_one_at_the_end(self):
+        ends = self.cluster.end_offsets(self.records)
+        return all(at == ends[partition] for (partition, lane), at in self.positions().items() if (partition, lane) != (0, 1))
 
 
 if __name__ == "__main__":

@@ -13,3 +13,9 @@ create table {schema}.breakers (
   reset       boolean not null default false,  -- an operator says that it is back; the process takes it up
   primary key (group_id, dependency, handler, instance)
 );
+
+-- What an operator wants of a lane. Whoever changes it takes the owner's token away, so that the next take-over reads it.
+alter table {schema}.lanes
+  add column pause_reason        text,    -- nothing is worked while it is there
+  add column dead_letter_at      bigint,  -- the record at this offset is not run, and becomes a dead letter
+  add column dead_letter_reason  text;

@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/lane_change.h"
+#include "cli/lanes.h"
+
+// What an operator may want of lanes that goes on where it stands: pause, resume, and one record moved out of the way.
+
+namespace deja::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr Field pause_fields[] = {{"group"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"pause_reason"}};
+constexpr Field dead_letter_fields[] = {{"group"}, {"topic"}, {"partition", FieldType::number}, {"offset", FieldType::number}, {"dlq_id", FieldType::number}};
+constexpr std::chrono::seconds taken_up_within{15};
+
+struct OrderOptions {
+  std::string topic;
+  std::optional<std::int32_t> partition, lane;
+  std::int64_t offset = -1;
+  ChangeOptions change;
+};
+
+int pause_or_resume(const Context& context, const OrderOptions& options, bool pause) {
+  check_change(options.change);
+  Output output(context.list, pause_fields);
+  const std::string command = pause ? "lanes pause" : "lanes resume";
+  LaneChange change(context, command, options.topic, options.partition, false);
+  const auto meant = [&](const postgres::LanePosition& lane) { return !options.lane || *options.lane == lane.lane; };
+  std::int64_t lanes = 0;
+  for (const auto& p : change.partitions())
+    lanes += std::count_if(p.lanes.begin(), p.lanes.end(), [&](const auto& lane) { return meant(lane) && (pause || lane.pause_reason); });
+  if (lanes == 0)
+    throw Stop(exit_code::wrong_data, pause ? "no such lane: see deja lanes --group " + change.group() : "no lane of these is paused by an operator: see deja lanes --group " + change.group());
+  confirm(options.change, {std::to_string(lanes) + (lanes == 1 ? " lane" : " lanes") + " of topic " + options.topic + " in group " + change.group() + (pause ? " stand still until resumed" : " go on")});
+  std::vector<std::pair<postgres::LanePartition, std::vector<postgres::LanePosition>>> done;
+  for (const auto& p : change.partitions()) {
+    change.in_transaction(p, options.change.reason, [&](const std::vector<postgres::LanePosition>&) {
+      if (pause) change.moves().pause(change.connection(), p.name, options.lane, options.change.reason);
+      else change.moves().resume(change.connection(), p.name, options.lane);
+      done.emplace_back(p.name, change.moves().lanes(change.connection(), p.name));
+      return Json{{"topic", p.name.topic}, {"partition", p.name.partition}, {"lane", options.lane ? Json(*options.lane) : Json(nullptr)}}.dump();
+    });
+  }
+  for (const auto& [name, now] : done)
+    for (const auto& lane : now)
+      if (meant(lane)) output.row({name.group, name.topic, std::int64_t{name.partition}, std::int64_t{lane.lane}, cell_of(lane.pause_reason)});
+  output.finish();
+  return exit_code::clean;
+}
+
+int dead_letter(const Context& context, const OrderOptions& options) {
+  check_change(options.change);
+  Output output(context.list, dead_letter_fields);
+  LaneChange change(context, "lanes dead-letter", options.topic, options.partition, false);
+  const auto& p = change.partitions().front();
+  const auto place = name_of(p.name) + " offset " + std::to_string(options.offset);
+  const auto check = [&](const std::vector<postgres::LanePosition>& lanes) {
+    if (options.offset < p.log.start || options.offset >= p.log.end) throw Stop(exit_code::wrong_data, place + " is not in the log: " + in_words(p.log));
+    if (std::all_of(lanes.begin(), lanes.end(), [&](const auto& lane) { return lane.next_offset > options.offset; }))
+      throw Stop(exit_code::wrong_data, place + " was consumed: deja dlq list shows whether it is a dead letter");
+  };
+  check(p.lanes);
+  confirm(options.change, {"the record at " + place + " is not run in group " + change.group() + " and becomes a dead letter"});
+  change.in_transaction(p, options.change.reason, [&](const std::vector<postgres::LanePosition>& lanes) {
+    check(lanes);
+    change.moves().dead_letter(change.connection(), p.name, options.offset, options.change.reason);
+    return Json{{"topic", p.name.topic}, {"partition", p.name.partition}, {"offset", options.offset}}.dump();
+  });
+  // Its owner does it in a batch of its own.
+  std::optional<std::int64_t> id;
+  for (const auto until = std::chrono::steady_clock::now() + taken_up_within; !id && std::chrono::steady_clock::now() < until;) {
+    id = change.moves().dead_letter_id(change.connection(), p.name, options.offset);
+    if (!id) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  output.row({p.name.group, p.name.topic, std::int64_t{p.name.partition}, options.offset, id ? Cell(*id) : Cell()});
+  output.finish();
+  if (!id) std::cerr << "not yet: it is done when a program has worked off what is before it in its lane (deja dlq list)\n";
+  return exit_code::clean;
+}
+
+void add_pause_or_resume(CLI::App& lanes, Context& context, bool pause) {
+  auto o = std::make_shared<OrderOptions>();
+  auto* command = pause ? lanes.add_subcommand("pause", "Lanes stand still until resumed, over restarts too; what was committed is still published")
+                        : lanes.add_subcommand("resume", "Paused lanes go on");
+  command->add_option("--topic", o->topic, "The topic")->required();
+  command->add_option_function<std::int32_t>("--partition", [o](const std::int32_t& n) { o->partition = n; }, "Only this partition")->type_name("N");
+  command->add_option_function<std::int32_t>("--lane", [o](const std::int32_t& n) { o->lane = n; }, "Only this lane of each")->type_name("N");
+  add_change_options(*command, o->change);
+  add_group_option(*command, context);
+  add_output_option(*command, context);
+  command->callback([&context, o, pause] { context.run = [&context, o, pause] { return pause_or_resume(context, *o, pause); }; });
+}
+
+}  // namespace
+
+void add_lanes_orders(CLI::App& lanes, Context& context) {
+  add_pause_or_resume(lanes, context, true);
+  add_pause_or_resume(lanes, context, false);
+  auto o = std::make_shared<OrderOptions>();
+  auto* command = lanes.add_subcommand("dead-letter", "Moves one record out of the way that holds up its lane: it is not run, and becomes a dead letter");
+  command->add_option_function<std::int32_t>("--partition", [o](const std::int32_t& n) { o->partition = n; }, "The partition")->required()->type_name("N");
+  command->add_option("--topic", o->topic, "The topic")->required();
+  command->add_option("--offset", o->offset, "The record, as blocked_by in deja lanes names it")->required()->type_name("N")->check(CLI::NonNegativeNumber);
+  add_change_options(*command, o->change);
+  add_group_option(*command, context);
+  add_output_option(*command, context);
+  command->callback([&context, o] { context.run = [&context, o] { return dead_letter(context, *o); }; });
+}
+
+}  // namespace deja::cli
