@@ -98,25 +98,18 @@ class GroupAudit {
     kafka::Partitions partitions;
     for (const auto& [number, of] : by_partition) partitions.push_back({topic, number});
     const auto logs = kafka_.ranges(partitions);
-    const auto skipped = store_.skipped(group_, topic);
-    for (auto& [number, of] : by_partition) {
-      std::vector<postgres::SkippedRange> ranges;
-      for (const auto& range : skipped)
-        if (range.partition == number) ranges.push_back(range);
-      add(*audit, topic, number, std::move(of), std::move(ranges), logs);
-    }
+    for (auto& [number, of] : by_partition) add(*audit, topic, number, std::move(of), logs);
     return audit;
   }
 
-  void add(RecordAudit& audit, const std::string& topic, std::int32_t number, std::vector<postgres::AuditLane> lanes, std::vector<postgres::SkippedRange> skipped,
-           const std::map<kafka::Partition, kafka::LogRange>& logs) {
+  void add(RecordAudit& audit, const std::string& topic, std::int32_t number, std::vector<postgres::AuditLane> lanes, const std::map<kafka::Partition, kafka::LogRange>& logs) {
     const auto live = lanes.begin() + lanes.front().lane_count;  // those behind are of an older map
     const auto [first, last] = std::minmax_element(lanes.begin(), live, [](const auto& a, const auto& b) { return a.next_offset < b.next_offset; });
     // between the slowest lane and the furthest, only who knows the ordering knows which records are consumed
     const bool by_program = lanes.front().lane_count > 1 && lanes.front().ordering != core::LaneMap{}.ordering;
     const auto consumed = by_program && !audit.by_program() ? first->next_offset : last->next_offset;
     furthest_ = std::max(furthest_, consumed);
-    auto from = std::min_element(lanes.begin(), lanes.end(), [](const auto& a, const auto& b) { return a.start_offset < b.start_offset; })->start_offset;
+    auto from = std::min_element(lanes.begin(), lanes.end(), [](const auto& a, const auto& b) { return a.history.start() < b.history.start(); })->history.start();
     const auto log = logs.find({topic, number});
     std::string trouble;
     if (log == logs.end()) trouble = "Kafka has no such partition";
@@ -124,7 +117,7 @@ class GroupAudit {
       trouble = "the log ends at offset " + std::to_string(log->second.end) + ", and the group has consumed up to " + std::to_string(consumed) + ": it lost its tail, or is another log";
     if (log != logs.end()) from = std::max(from, log->second.start);
     const auto until = log == logs.end() ? from : std::min({options_.to.value_or(consumed), consumed, log->second.end});
-    audit.add(number, std::max(from, options_.from.value_or(from)), until, std::move(lanes), std::move(skipped));
+    audit.add(number, std::max(from, options_.from.value_or(from)), until, std::move(lanes));
     if (!trouble.empty())
       audit.partitions().at(number)->report.add({"unchecked", "record", topic, number, std::nullopt, std::nullopt, std::nullopt, trouble}, options_.named);
   }

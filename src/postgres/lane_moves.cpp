@@ -32,12 +32,13 @@ std::vector<std::int32_t> LaneMoves::partitions(Connection& c, const std::string
 
 std::vector<LanePosition> LaneMoves::lanes(Connection& c, const LanePartition& partition) const {
   std::vector<LanePosition> found;
-  const auto result = c.exec_params(sql("select lane, next_offset, owner_token is not null and not clean, paused_cause from {schema}.lanes" + of_partition + " order by lane"), arguments(partition));
+  const auto result = c.exec_params(sql("select lane, next_offset, next_event_seq, owner_token is not null and not clean, paused_cause from {schema}.lanes" + of_partition + " order by lane"), arguments(partition));
   for (const auto& r : result) {
     Columns columns(r);
     LanePosition position;
     position.lane = static_cast<std::int32_t>(columns.number());
     position.next_offset = columns.number();
+    position.next_event_seq = columns.number();
     position.owned = columns.flag();
     position.paused_cause = columns.maybe_text();
     found.push_back(std::move(position));

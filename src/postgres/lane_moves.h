@@ -19,7 +19,7 @@ struct LanePartition {
 
 struct LanePosition {
   std::int32_t lane = 0;
-  std::int64_t next_offset = 0;
+  std::int64_t next_offset = 0, next_event_seq = 1;
   bool owned = false;  ///< a program works on it, or ended without handing over
   std::optional<std::string> paused_cause;
 };
