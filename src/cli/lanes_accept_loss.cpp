@@ -83,13 +83,14 @@ int accept_loss(const Context& context, const AcceptLossOptions& options) {
     }
     return detail.dump();
   });
+  // Nothing is shown before all is changed: a reader that goes away stops nothing midway.
+  const auto lowest = std::min_element(before.begin(), before.end(), [&](const auto& a, const auto& b) { return new_offset(a) < new_offset(b); });
+  change.move_group({{{p.name.topic, p.name.partition}, new_offset(*lowest)}});
+  if (!loss.lost_until) std::cerr << "what the old log held from lost_from on, and nobody had read yet, is lost; Kafka cannot say how much that is\n";
   for (const auto& lane : before)
     output.row({p.name.group, p.name.topic, std::int64_t{p.name.partition}, std::int64_t{lane.lane}, lane.next_offset, new_offset(lane), loss.cause, lane.next_offset,
                 loss.lost_until ? Cell(std::max(*loss.lost_until, lane.next_offset)) : Cell(), incarnation});
   output.finish();
-  if (!loss.lost_until) std::cerr << "what the old log held from lost_from on, and nobody had read yet, is lost; Kafka cannot say how much that is\n";
-  const auto lowest = std::min_element(before.begin(), before.end(), [&](const auto& a, const auto& b) { return new_offset(a) < new_offset(b); });
-  change.move_group({{{p.name.topic, p.name.partition}, new_offset(*lowest)}});
   return exit_code::clean;
 }
 
@@ -98,6 +99,7 @@ int accept_loss(const Context& context, const AcceptLossOptions& options) {
 void add_lanes_accept_loss(CLI::App& lanes, Context& context) {
   auto o = std::make_shared<AcceptLossOptions>();
   auto* command = lanes.add_subcommand("accept-loss", "Lets a partition go on that stopped because its log lost records: removed before they were read, or the log is another one");
+  command->footer(footer_of(lanes_accept_loss_fields));
   command->add_option("--topic", o->topic, "The topic")->required();
   command->add_option("--partition", o->partition, "The partition")->required()->type_name("N");
   command->add_option_function<std::int64_t>("--to-offset", [o](const std::int64_t& n) { o->to_offset = n; }, "Where to go on (default: the start of the log)")->type_name("N");

@@ -54,14 +54,16 @@ RangeContent LaneMoves::content(Connection& c, const LanePartition& partition, s
                                            "\"offset\" >= $4::bigint and \"offset\" < $5::bigint and incarnation in (select incarnation from {schema}.lanes" + of_partition + ")"),
                                        range)[0][0].as<std::int64_t>();
   if (!with_keys) return content;
-  content.known_keys = c.exec_params(sql("select count(*) from {schema}.keys_1 where \"offset\" >= $4::bigint and \"offset\" < $5::bigint and "
+  content.known_keys = c.exec_params(sql("select count(distinct (lane, \"offset\")) from {schema}.keys_1 where \"offset\" >= $4::bigint and \"offset\" < $5::bigint and "
                                          "lane = any(array(select id from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int))"),
                                      range)[0][0].as<std::int64_t>();
   return content;
 }
 
-bool LaneMoves::key_free(Connection& c, const std::string& group, const std::string& topic) const {
-  return !c.exec_params(sql("select 1 from {schema}.recipes where group_id = $1 and topic = $2 and strategy like 'offset:%'"), {group, topic}).empty();
+LaneMoves::KeyFree LaneMoves::key_free(Connection& c, const std::string& group, const std::string& topic) const {
+  const auto rows = c.exec_params(sql("select strategy like 'offset:%', coalesce(previous_strategy like 'offset:%', false) from {schema}.recipes where group_id = $1 and topic = $2"), {group, topic});
+  if (rows.empty()) return {};
+  return {rows[0][0].as<bool>(), rows[0][1].as<bool>()};
 }
 
 std::vector<LanePosition> LaneMoves::lock(Connection& c, const LanePartition& partition) const {
