@@ -216,6 +216,29 @@ TEST_F(Lanes, AReaderThatGoesAwayStopsNoChangeMidway) {
   EXPECT_EQ(kafka.group_offsets({{topic_, 0}}).begin()->second.offset, 4);
 }
 
+TEST_F(Lanes, DoctorFailsWhereAStartWouldBeRefusedAndNamesTheCommands) {
+  lane(3);
+  const auto found = [&] {
+    const auto result = deja("doctor --output json --group " + group_ + " --filter 'check=offsets or check=log'");
+    return std::pair(result.code, result.rows().empty() ? json() : result.rows().at(0));
+  };
+  const auto committed = [&](std::int64_t offset) {
+    ASSERT_EQ(kafka::commit_for_empty_group({{"bootstrap.servers", std::getenv("DEJA_KAFKA")}}, group_, {{{topic_, 0}, offset}}, "another", std::chrono::seconds(20)), kafka::GroupState::empty);
+  };
+  committed(7);
+  const auto [code, ahead] = found();
+  EXPECT_EQ(code, 1);
+  EXPECT_EQ(ahead["status"], "fail");
+  const auto command = "deja lanes reset --group " + group_ + " --topic " + topic_ + " --partition 0 --to-offset ";
+  EXPECT_THAT(ahead["remedy"].get<std::string>(), ::testing::AllOf(HasSubstr(command + "7 --reason"), HasSubstr(command + "3 --reason")));
+  committed(2);
+  EXPECT_EQ(found().second["status"], "warn") << "behind, nothing was handled elsewhere";
+  committed(3);
+  sql("update deja.lanes set next_offset = 30");
+  EXPECT_EQ(found().second["status"], "fail");
+  EXPECT_THAT(found().second["remedy"].get<std::string>(), HasSubstr("deja lanes accept-loss --group " + group_ + " --topic " + topic_ + " --partition 0 --reason"));
+}
+
 TEST_F(Lanes, ResetMovesAllLanesOfAPartitionAndLeavesRetiredOnes) {
   lane(8, 0, 2);
   lane(6, 1, 2);
