@@ -31,7 +31,8 @@ class GroupAudit {
         config.text("dedup.conflict") == "report", options.named, std::clamp(std::thread::hardware_concurrency(), 2U, 4U)},
         kafka_(config.kafka(config::Role::common), group_, std::chrono::seconds(10)), reader_(config.kafka(config::Role::consumer), group_) {}
 
-  void run(const std::vector<std::string>& topics, Report& report, Progress& progress) {
+  /// Returns the end of what is consumed: the furthest lane's.
+  std::int64_t run(const std::vector<std::string>& topics, Report& report, Progress& progress) {
     // The order matters, see EventAudit: progress, the ends of the event topics, progress again.
     const auto before = store_.lanes(group_);
     const auto events = event_log();
@@ -58,6 +59,7 @@ class GroupAudit {
       elsewhere.topic = elsewhere.findings.front().topic;
       report.partitions.push_back(std::move(elsewhere));
     }
+    return furthest_;
   }
 
  private:
@@ -96,24 +98,18 @@ class GroupAudit {
     kafka::Partitions partitions;
     for (const auto& [number, of] : by_partition) partitions.push_back({topic, number});
     const auto logs = kafka_.ranges(partitions);
-    const auto skipped = store_.skipped(group_, topic);
-    for (auto& [number, of] : by_partition) {
-      std::vector<postgres::SkippedRange> ranges;
-      for (const auto& range : skipped)
-        if (range.partition == number) ranges.push_back(range);
-      add(*audit, topic, number, std::move(of), std::move(ranges), logs);
-    }
+    for (auto& [number, of] : by_partition) add(*audit, topic, number, std::move(of), logs);
     return audit;
   }
 
-  void add(RecordAudit& audit, const std::string& topic, std::int32_t number, std::vector<postgres::AuditLane> lanes, std::vector<postgres::SkippedRange> skipped,
-           const std::map<kafka::Partition, kafka::LogRange>& logs) {
+  void add(RecordAudit& audit, const std::string& topic, std::int32_t number, std::vector<postgres::AuditLane> lanes, const std::map<kafka::Partition, kafka::LogRange>& logs) {
     const auto live = lanes.begin() + lanes.front().lane_count;  // those behind are of an older map
     const auto [first, last] = std::minmax_element(lanes.begin(), live, [](const auto& a, const auto& b) { return a.next_offset < b.next_offset; });
     // between the slowest lane and the furthest, only who knows the ordering knows which records are consumed
     const bool by_program = lanes.front().lane_count > 1 && lanes.front().ordering != core::LaneMap{}.ordering;
     const auto consumed = by_program && !audit.by_program() ? first->next_offset : last->next_offset;
-    auto from = std::min_element(lanes.begin(), lanes.end(), [](const auto& a, const auto& b) { return a.start_offset < b.start_offset; })->start_offset;
+    furthest_ = std::max(furthest_, consumed);
+    auto from = std::min_element(lanes.begin(), lanes.end(), [](const auto& a, const auto& b) { return a.history.start() < b.history.start(); })->history.start();
     const auto log = logs.find({topic, number});
     std::string trouble;
     if (log == logs.end()) trouble = "Kafka has no such partition";
@@ -121,7 +117,7 @@ class GroupAudit {
       trouble = "the log ends at offset " + std::to_string(log->second.end) + ", and the group has consumed up to " + std::to_string(consumed) + ": it lost its tail, or is another log";
     if (log != logs.end()) from = std::max(from, log->second.start);
     const auto until = log == logs.end() ? from : std::min({options_.to.value_or(consumed), consumed, log->second.end});
-    audit.add(number, std::max(from, options_.from.value_or(from)), until, std::move(lanes), std::move(skipped));
+    audit.add(number, std::max(from, options_.from.value_or(from)), until, std::move(lanes));
     if (!trouble.empty())
       audit.partitions().at(number)->report.add({"unchecked", "record", topic, number, std::nullopt, std::nullopt, std::nullopt, trouble}, options_.named);
   }
@@ -133,7 +129,56 @@ class GroupAudit {
   const RecordAuditSettings settings_;
   kafka::Admin kafka_;
   kafka::LogReader reader_;
+  std::int64_t furthest_ = 0;
 };
+
+using TopicsOfGroups = std::map<std::string, std::vector<std::string>>;
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+void warn(const std::string& text) { std::fprintf(stderr, "audit: warning: %s\n", text.c_str()); }
+
+void check_range(const Options& options) {
+  if (options.from && options.to && *options.from >= *options.to)
+    throw Stop(exit_code::usage, "--from " + std::to_string(*options.from) + " --to " + std::to_string(*options.to) + " is no range: --to is the first offset that is not checked, so it is above --from");
+}
+
+// An audit of nothing proves nothing.
+Stop no_lanes(postgres::AuditStore& store, const Options& options, const std::string& schema) {
+  constexpr std::size_t shown = 8;
+  std::vector<std::string> there;
+  for (const auto& [group, topic] : store.topics({}, {}))
+    if (there.size() < shown) there.push_back(group + " (" + topic + ")");
+  std::string whose = options.topics.empty() ? "" : " for topic " + joined(options.topics);
+  if (!options.group.empty()) whose += (whose.empty() ? " for group " : " in group ") + options.group;
+  return {exit_code::wrong_data, "there are no lanes" + whose + " in the schema \"" + schema + "\", so nothing was checked: " +
+                                     (there.empty() ? "no program has consumed anything with it; correct postgres.url or postgres.schema, or start the program"
+                                                    : "correct the group (--group, group.id) or the topic; there are " + joined(there))};
+}
+
+TopicsOfGroups chosen(postgres::AuditStore& store, const Options& options, const std::string& schema) {
+  TopicsOfGroups by_group;
+  auto without = options.topics;
+  for (auto& [group, topic] : store.topics(options.group, {})) {
+    if (!options.topics.empty() && std::find(options.topics.begin(), options.topics.end(), topic) == options.topics.end()) continue;
+    std::erase(without, topic);
+    by_group[group].push_back(topic);
+  }
+  if (by_group.empty()) throw no_lanes(store, options, schema);
+  if (!without.empty()) warn("there are no lanes for topic " + joined(without) + ": nothing of it was checked");
+  return by_group;
+}
+
+void tell_empty_range(const Options& options, const Report& report, std::int64_t furthest) {
+  if (!options.from && !options.to) return;
+  if (std::any_of(report.partitions.begin(), report.partitions.end(), [](const auto& p) { return p.checked > 0; })) return;
+  const auto range = (options.from ? " from " + std::to_string(*options.from) : "") + (options.to ? " to " + std::to_string(*options.to) : "");
+  warn("no record was checked" + range + (options.from.value_or(0) >= furthest ? ": what is consumed ends before offset " + std::to_string(furthest) : ": the log holds none that is consumed"));
+}
 }  // namespace
 
 std::vector<std::string> secrets(const config::Config& config) {
@@ -144,21 +189,22 @@ std::vector<std::string> secrets(const config::Config& config) {
 
 Report run(const config::Config& config, const Options& options, const MakeKeySources& keys) {
   const auto begun = std::chrono::steady_clock::now();
+  check_range(options);
   config.require("kafka.bootstrap.servers");
   const auto& schema = config.text("postgres.schema");
   const auto connection = postgres::open_or_stop({.url = config.require("postgres.url"), .what = "audit", .read_only = true});
   postgres::check_schema(*connection, schema);
   postgres::AuditStore store(*connection, schema);
-  std::map<std::string, std::vector<std::string>> by_group;
-  for (auto& [group, topic] : store.topics(options.group, {}))
-    if (options.topics.empty() || std::find(options.topics.begin(), options.topics.end(), topic) != options.topics.end()) by_group[group].push_back(topic);
+  const auto by_group = chosen(store, options, schema);
   Report report;
+  std::int64_t furthest = 0;
   Progress progress(true);
   try {
-    for (const auto& [group, topics] : by_group) GroupAudit(config, options, keys, store, group).run(topics, report, progress);
+    for (const auto& [group, topics] : by_group) furthest = std::max(furthest, GroupAudit(config, options, keys, store, group).run(topics, report, progress));
   } catch (const kafka::Unreachable& error) {
     throw Stop(exit_code::unavailable, std::string("Kafka does not answer (kafka.bootstrap.servers): ") + error.what());
   }
+  tell_empty_range(options, report, furthest);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   return report;
 }

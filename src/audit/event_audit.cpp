@@ -107,7 +107,9 @@ std::string EventAudit::fault_of_source(const Lane& lane, const Read& read) cons
   const auto text = [&] { return "its source " + std::string(read.source_text); };
   if (!source) return "it has no deja-source";
   if (source->topic != lane.after.topic || source->partition != lane.after.partition) return text() + " is of another partition than its lane";
-  if (source->offset >= lane.after.next_offset) return text() + " is not consumed";
+  if (lane.after.history.is_of_log_before(read.number->seq)) return {};  // its record is gone: another has its place
+  // below reread_until it was consumed before an operator moved the lane back
+  if (source->offset >= std::max(lane.after.next_offset, lane.after.reread_until)) return text() + " is not consumed";
   if (lane.partition->may_emit(source->offset) == false) return text() + " has no effect and is no dead letter";
   return {};
 }

@@ -65,13 +65,11 @@ class RecordAudit::Judge {
       entry.facts.key = entry.read.state;
       entry.facts.another_key = !audit_.keys_.all_keys();
       entry.facts.reported_conflicts = audit_.settings_.reported_conflicts;
-      entry.facts.skipped = std::any_of(partition.skipped.begin(), partition.skipped.end(), [&](const auto& range) {
-        return range.lane == lane.lane && record.view.offset >= range.from && record.view.offset < range.until;
-      });
+      entry.facts.skipped = lane.history.skips(record.view.offset);
       look_at_marks(entry);
       for (std::size_t i = 0; entry.rows == 0 && i < entry.read.count; ++i) {
         probed_.push_back(entries_.size());
-        probe.records.push_back({entry.read.keys[i], entry.read.digest, lane.id, record.view.offset});
+        probe.records.push_back({entry.read.keys[i], entry.read.digest, lane.id, record.view.offset, partition.log_since()});
       }
       auto [span, is_new] = spans.try_emplace(record.view.partition, postgres::AuditProbe::Span{record.view.partition, record.view.offset, record.view.offset});
       if (!is_new) span->second.last = record.view.offset;
@@ -110,9 +108,11 @@ class RecordAudit::Judge {
       RecordFacts::Holder holder;
       const auto at = audit_.partition_of_lane_.find(other.lane);
       const auto offset = entry.record->view.offset;
-      holder.here = other.offset == offset && at != audit_.partition_of_lane_.end() && at->second == entry.record->view.partition;
+      const bool same_partition = at != audit_.partition_of_lane_.end() && at->second == entry.record->view.partition;
+      const bool same_log = !(same_partition && other.older);
+      holder.here = same_log && same_partition && other.offset == offset;
       holder.same_digest = other.digest == entry.read.digest;
-      holder.later_in_lane = other.lane == entry.lane->id && other.offset > offset && offset >= entry.lane->reread_until;
+      holder.later_in_lane = same_log && other.lane == entry.lane->id && other.offset > offset && offset >= entry.lane->reread_until;
       if (holder.here && !holder.same_digest) audit_.other_digests_ = true;
       entry.rows += holder.here ? 1 : 0;
       entry.facts.add(holder);
@@ -171,12 +171,11 @@ RecordAudit::RecordAudit(const RecordAuditSettings& settings, std::string group,
     : settings_(settings), group_(std::move(group)), topic_(std::move(topic)), keys_(std::move(keys)), store_(store),
       incarnations_(store.incarnations(group_, topic_)) {}
 
-void RecordAudit::add(std::int32_t number, std::int64_t from, std::int64_t until, std::vector<postgres::AuditLane> lanes, std::vector<postgres::SkippedRange> skipped) {
+void RecordAudit::add(std::int32_t number, std::int64_t from, std::int64_t until, std::vector<postgres::AuditLane> lanes) {
   auto& p = partitions_[number];
   p = std::make_unique<PartitionAudit>();
   p->from = from;
   p->until = std::max(from, until);
-  p->skipped = std::move(skipped);
   p->seen = p->matched = p->by_both = p->open = core::OffsetSet(p->from, p->until);
   p->report.group = group_;
   p->report.topic = topic_;
@@ -221,7 +220,7 @@ std::int64_t RecordAudit::run(const kafka::LogReader& reader, const std::functio
 std::vector<postgres::KeyRowRange> RecordAudit::ranges() const {
   std::vector<postgres::KeyRowRange> ranges;
   for (const auto& [number, p] : partitions_)
-    for (const auto& lane : p->lanes) ranges.push_back({lane.id, p->from, std::min(p->until, lane.next_offset)});
+    for (const auto& lane : p->lanes) ranges.push_back({lane.id, p->from, std::min(p->until, lane.next_offset), p->log_since()});
   return ranges;
 }
 

@@ -25,7 +25,6 @@ namespace deja::audit {
 struct PartitionAudit {
   std::int64_t from = 0, until = 0;  // offsets that are audited
   std::vector<postgres::AuditLane> lanes;
-  std::vector<postgres::SkippedRange> skipped;
   core::OffsetSet seen;     // the log has a record there
   core::OffsetSet matched;  // it is processed: its key's row names it
   core::OffsetSet by_both;  // by the keys of both recipes: two rows name it
@@ -36,6 +35,8 @@ struct PartitionAudit {
   std::int64_t unkept_conflicts = 0;
   std::mutex mutex;
 
+  /// An older key row is of the log before. The partition's lanes are accepted all at once.
+  const std::string& log_since() const { return lanes.front().history.log_since(); }
   /// The lane that has the record now.
   const postgres::AuditLane& lane_of(const core::SourceRecord& record, const KeySource& keys) const;
   /// Whether the record has an effect or a dead letter, so that events may come from it. Nothing: it was not audited.
@@ -55,7 +56,7 @@ class RecordAudit {
  public:
   RecordAudit(const RecordAuditSettings& settings, std::string group, std::string topic, KeySources keys, postgres::AuditStore& store);
 
-  void add(std::int32_t partition, std::int64_t from, std::int64_t until, std::vector<postgres::AuditLane> lanes, std::vector<postgres::SkippedRange> skipped);
+  void add(std::int32_t partition, std::int64_t from, std::int64_t until, std::vector<postgres::AuditLane> lanes);
   std::vector<kafka::LogSlice> slices() const;
   /// Returns how many records were read.
   std::int64_t run(const kafka::LogReader& reader, const std::function<void(std::int64_t)>& progress);

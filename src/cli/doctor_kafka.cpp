@@ -72,6 +72,10 @@ struct Progress {
   std::int64_t lowest = 0, highest = 0;
 };
 
+std::string operators_command(const std::string& name, const std::string& group, const kafka::Partition& partition, const std::string& more) {
+  return "deja lanes " + name + " --group " + group + " --topic " + partition.topic + " --partition " + std::to_string(partition.number) + more + " --reason \"why\"";
+}
+
 void check_offsets_of(const config::Config& config, const std::string& group, const std::map<kafka::Partition, Progress>& progress, Findings& findings) {
   kafka::Partitions partitions;
   for (const auto& [partition, unused] : progress) partitions.push_back(partition);
@@ -84,7 +88,8 @@ void check_offsets_of(const config::Config& config, const std::string& group, co
     if (const auto found = ranges.find(partition); found != ranges.end() && (lanes.lowest < found->second.start || lanes.highest > found->second.end)) {
       clean = false;
       findings.fail("log", name + "the lane is at " + std::to_string(lanes.lowest) + ", the log has " + std::to_string(found->second.start) + " to " + std::to_string(found->second.end),
-                    "records were lost by retention, or the topic is another one: see docs/operations.md");
+                    "records were lost by retention, or the topic is another one (docs/runbooks/lost-or-recreated-log.md); to go on without them: " +
+                        operators_command("accept-loss", group, partition, ""));
     }
     const auto found = committed.find(partition);
     if (found == committed.end()) continue;
@@ -94,6 +99,11 @@ void check_offsets_of(const config::Config& config, const std::string& group, co
     if (ours && offset > lanes.highest) {
       clean = false;
       findings.warn("offsets", detail + ": the database went back behind what was committed to Kafka", "expected after a restore; deja resumes from the database");
+    } else if (!ours && offset > lanes.lowest) {
+      clean = false;
+      findings.fail("offsets", detail + ", and it was not deja that committed it: no program of the group starts, for the effects of what lies between may have happened elsewhere",
+                    "stop the other consumer; then, to leave to it what it handled: " + operators_command("reset", group, partition, " --to-offset " + std::to_string(offset)) +
+                        "; to handle that here, too: " + operators_command("reset", group, partition, " --to-offset " + std::to_string(lanes.lowest)));
     } else if (!ours && offset != lanes.lowest) {
       clean = false;
       findings.warn("offsets", detail + ", and it was not deja that committed it",

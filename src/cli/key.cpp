@@ -126,6 +126,7 @@ int show(const Context& context, const Question& question) {
   const Computer computer(config, question);
   std::vector<NoKey> impossible;
   std::size_t shown = 0;
+  constexpr std::size_t status = 2;  // of key_fields
   for (const auto& each : recorded) {
     std::vector<std::pair<std::string, core::KeyRecipe>> recipes;
     std::vector<core::Uuid> keys;
@@ -140,8 +141,11 @@ int show(const Context& context, const Question& question) {
     look_under("now", each.recipes.now);
     if (each.recipes.previous) look_under("previous", *each.recipes.previous);
     if (keys.empty()) continue;
+    const bool all_keys = recipes.size() == (each.recipes.previous ? 2U : 1U);
+    auto row = row_of(lookup, each, recipes, keys);
+    if (!all_keys && row[status] == Cell(std::string("unknown"))) continue;  // it may be known under the key that cannot be made
     ++shown;
-    if (!output.row(row_of(lookup, each, recipes, keys))) break;
+    if (!output.row(std::move(row))) break;
   }
   if (shown == 0 && !impossible.empty()) throw Stop(impossible.front().exit_code, impossible.front().why);
   output.finish();

@@ -56,6 +56,12 @@ int show_lanes(const Context& context) {
 
 }  // namespace
 
+std::string footer_of(std::span<const Field> fields) {
+  std::string names;
+  for (const auto& field : fields) names += (names.empty() ? "" : ", ") + std::string(field.name);
+  return "Fields: " + names;
+}
+
 void add_lanes(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("lanes", "Shows each lane's owner, progress and lag");
   add_group_option(*command, context);

@@ -55,39 +55,53 @@ class Reset {
       all.rerun += plans.back().rerun;
     }
     if (!options_.dry_run) {
-      if (key_free() && all.rerun > 0 && !options_.rerun_effects)
-        throw Stop(exit_code::wrong_data, "the handler of " + options_.topic + " identifies records by their offset alone, so that the effects of " + std::to_string(all.rerun) +
+      if ((key_free().now || key_free().before) && all.rerun > 0 && !options_.rerun_effects)
+        throw Stop(exit_code::wrong_data, "the handler of " + options_.topic + (key_free().now ? " identifies" : " identified until lately (keys.previous)") +
+                                              " records by their offset alone, so that the effects of " + std::to_string(all.rerun) +
                                               " records would happen again; if that is meant: --rerun-effects");
       const auto touched = all.records + all.skipped;
       confirm(options_.change, {std::to_string(plans.size()) + " partition(s) of " + options_.topic + " are moved for group " + change_.group() + " (" + std::to_string(all.records) +
                                     " records read again, " + std::to_string(all.skipped) + " skipped)",
                                 touched, is_running() ? std::max<std::int64_t>(1000, touched / 10) : 0});
     }
-    std::vector<std::pair<kafka::Partition, std::int64_t>> moved;
-    const auto finish = [&] {
-      output.finish();
-      change_.move_group(moved);
-    };
-    try {
-      for (std::size_t i = 0; i < plans.size(); ++i) {
-        const auto& p = change_.partitions()[i];
-        if (options_.dry_run) {
-          show(output, p, p.lanes, plans[i]);
-        } else {
-          move(output, p, plans[i]);
-          moved.push_back({{p.name.topic, p.name.partition}, plans[i].target});
-        }
-      }
-    } catch (const Stop&) {
-      finish();  // what was moved is moved
-      throw;
+    if (!options_.dry_run) {
+      move_all(output, plans);
+      return exit_code::clean;
     }
-    finish();
+    for (std::size_t i = 0; i < plans.size(); ++i) show(output, change_.partitions()[i], change_.partitions()[i].lanes, plans[i]);
+    output.finish();
     return exit_code::clean;
   }
 
  private:
-  bool key_free() {
+  // All is changed before anything is shown: a reader that goes away stops nothing midway.
+  void move_all(Output& output, std::vector<Plan>& plans) {
+    std::vector<std::vector<postgres::LanePosition>> before;
+    std::vector<std::pair<kafka::Partition, std::int64_t>> moved;
+    std::optional<Stop> stopped;
+    try {
+      for (std::size_t i = 0; i < plans.size(); ++i) {
+        const auto& p = change_.partitions()[i];
+        before.push_back(move(p, plans[i]));
+        moved.push_back({{p.name.topic, p.name.partition}, plans[i].target});
+      }
+    } catch (const Stop& stop) {
+      stopped = stop;  // what was moved is moved
+    }
+    change_.move_group(moved);
+    const auto show_moved = [&] {
+      for (std::size_t i = 0; i < before.size(); ++i) show(output, change_.partitions()[i], before[i], plans[i]);
+      output.finish();
+    };
+    if (!stopped) return show_moved();
+    try {
+      show_moved();
+    } catch (const ReaderGone&) {  // the cause is told all the same
+    }
+    throw *stopped;
+  }
+
+  postgres::LaneMoves::KeyFree key_free() {
     if (!key_free_)
       key_free_ = postgres::explained(change_.connection(), [&] { return change_.moves().key_free(change_.connection(), change_.group(), options_.topic); });
     return *key_free_;
@@ -117,10 +131,17 @@ class Reset {
     if (options_.to_earliest) return p.log.start;
     if (options_.to_latest) return p.log.end;
     if (options_.to_datetime) return at_time_.at({p.name.topic, p.name.partition});
-    const auto target = options_.to_offset ? *options_.to_offset : lowest + *options_.shift_by;
+    const auto target = options_.to_offset ? *options_.to_offset : shifted(lowest);
     if (target < p.log.start || target > p.log.end)
       throw Stop(exit_code::wrong_data, "offset " + std::to_string(target) + " is out of range for " + name_of(p.name) + ": " + in_words(p.log) + ", so from " +
                                             std::to_string(p.log.start) + " to " + std::to_string(p.log.end));
+    return target;
+  }
+
+  std::int64_t shifted(std::int64_t lowest) const {
+    std::int64_t target = 0;
+    if (__builtin_add_overflow(lowest, *options_.shift_by, &target))
+      throw Stop(exit_code::usage, "--shift-by " + std::to_string(*options_.shift_by) + " from offset " + std::to_string(lowest) + " is no offset any more");
     return target;
   }
 
@@ -129,7 +150,7 @@ class Reset {
     Plan plan;
     plan.target = target_of(p, span.first);
     if (plan.target < span.second) {
-      const bool with_keys = !key_free();
+      const bool with_keys = !key_free().now;
       const auto content = postgres::explained(change_.connection(), [&] { return change_.moves().content(change_.connection(), p.name, plan.target, span.second, with_keys); });
       plan.dead_letters = content.dead_letters;
       plan.known_keys = content.known_keys;
@@ -154,27 +175,28 @@ class Reset {
     }
   }
 
-  void move(Output& output, const LaneChange::Partition& p, Plan& plan) {
+  /// Returns where the lanes were.
+  std::vector<postgres::LanePosition> move(const LaneChange::Partition& p, Plan& plan) {
     std::vector<postgres::LanePosition> before;
     change_.in_transaction(p, options_.change.reason, [&](const std::vector<postgres::LanePosition>& lanes) {
       before = lanes;
       const auto [lowest, highest] = lowest_and_highest(lanes);
       change_.moves().reset(change_.connection(), p.name, plan.target, highest);
       // what was committed since the plan was made has its key
-      if (!key_free()) plan.known_keys += std::max<std::int64_t>(0, highest - lowest_and_highest(p.lanes).second);
+      if (!key_free().now) plan.known_keys += std::max<std::int64_t>(0, highest - lowest_and_highest(p.lanes).second);
       count(plan, lowest, highest);
       nlohmann::ordered_json detail = {{"topic", p.name.topic}, {"partition", p.name.partition}, {"to", plan.target}, {"lanes", nlohmann::ordered_json::array()},
                                        {"records", plan.records}, {"skipped", plan.skipped}, {"rerun", plan.rerun}, {"dead_letters", plan.dead_letters}};
       for (const auto& lane : lanes) detail["lanes"].push_back({{"lane", lane.lane}, {"from", lane.next_offset}, {"to", plan.target}});
       return detail.dump();
     });
-    show(output, p, before, plan);
+    return before;
   }
 
   const Context& context_;
   const ResetOptions& options_;
   LaneChange change_;
-  std::optional<bool> key_free_;
+  std::optional<postgres::LaneMoves::KeyFree> key_free_;
   std::map<kafka::Partition, std::int64_t> at_time_;
 };
 
@@ -188,6 +210,7 @@ void check_usage(const ResetOptions& o) {
 void add_lanes_reset(CLI::App& lanes, Context& context) {
   auto o = std::make_shared<ResetOptions>();
   auto* command = lanes.add_subcommand("reset", "Moves a group: its lanes go on at another offset, with Kafka's own flag names");
+  command->footer(footer_of(lanes_reset_fields));
   command->add_option("--topic", o->topic, "The topic")->required();
   command->add_option_function<std::int32_t>("--partition", [o](const std::int32_t& n) { o->partition = n; }, "One partition (default: all that the group has lanes for)")->type_name("N");
   command->add_option_function<std::int64_t>("--to-offset", [o](const std::int64_t& n) { o->to_offset = n; }, "To this offset")->type_name("N");

@@ -45,7 +45,7 @@ Judgement judge(const RecordFacts& facts) {
     return judged;
   }
   switch (facts.key) {
-    case RecordFacts::Key::free: return {Verdict::processed};
+    case RecordFacts::Key::free: return {facts.skipped ? Verdict::skipped : Verdict::processed};
     case RecordFacts::Key::unknown: return {Verdict::unchecked, false, "only the program can compute its key"};
     case RecordFacts::Key::unreadable:
       if (facts.skipped) return {Verdict::skipped};

@@ -1,6 +1,7 @@
 #include "postgres/audit_store.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "postgres/arrays.h"
 #include "postgres/columns.h"
@@ -57,6 +58,7 @@ std::optional<core::KeyRecipes> AuditStore::recipes(const std::string& group, co
 std::vector<AuditLane> AuditStore::lanes(const std::string& group) {
   return explained(connection_, [&] {
     std::vector<AuditLane> lanes;
+    connection_.exec("begin isolation level repeatable read read only");
     for (const auto& row : connection_.exec_params(
              sql("select id, topic, partition, lane, lane_count, start_offset, next_offset, reread_until, next_event_seq, published_seq, incarnation, ordering "
                  "from {schema}.lanes where group_id = $1 order by topic, partition, lane"), {group})) {
@@ -74,10 +76,36 @@ std::vector<AuditLane> AuditStore::lanes(const std::string& group) {
       lane.published_seq = c.number();
       lane.incarnation = uuid_of(c.text());
       lane.ordering = c.text();
+      lane.history = core::LaneHistory(lane.start_offset);
       lanes.push_back(std::move(lane));
     }
+    read_moves(group, lanes);
+    connection_.exec("rollback");
     return lanes;
   });
+}
+
+void AuditStore::read_moves(const std::string& group, std::vector<AuditLane>& lanes) {
+  std::map<std::tuple<std::string, std::int32_t, std::int32_t>, AuditLane*> by_name;
+  for (auto& lane : lanes) by_name[{lane.topic, lane.partition, lane.lane}] = &lane;
+  for (const auto& row : connection_.exec_params(
+           sql("select detail->>'topic', (detail->>'partition')::int, (l->>'lane')::int, (l->>'from')::bigint, (l->>'to')::bigint, "
+               "case when (detail->>'another_log')::boolean then (detail->>'log_start')::bigint end, (l->>'next_event_seq')::bigint, "
+               "to_char(at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') "
+               "from {schema}.audit_log, json_array_elements(case when json_typeof(detail->'lanes') = 'array' then detail->'lanes' else '[]' end) l "
+               "where group_id = $1 and action in ('lanes reset', 'lanes accept-loss') order by id"), {group})) {
+    Columns c(row);
+    const auto topic = c.text();
+    const auto partition = static_cast<std::int32_t>(c.number());
+    const auto found = by_name.find({topic, partition, static_cast<std::int32_t>(c.number())});
+    core::LaneMove move;
+    move.from = c.number();
+    move.to = c.number();
+    const auto log_start = c.maybe_number();
+    const auto next_event_seq = c.maybe_number();
+    if (log_start) move.new_log = core::LaneMove::NewLog{*log_start, c.text(), next_event_seq.value_or(1)};
+    if (found != by_name.end()) found->second->history.add(move);
+  }
 }
 
 std::vector<std::string> AuditStore::event_topics(const std::string& group) {
@@ -85,25 +113,6 @@ std::vector<std::string> AuditStore::event_topics(const std::string& group) {
     std::vector<std::string> topics;
     for (const auto& r : connection_.exec_params(sql("select topic from {schema}.event_topics where group_id = $1 order by 1"), {group})) topics.emplace_back(r[0].c_str());
     return topics;
-  });
-}
-
-std::vector<SkippedRange> AuditStore::skipped(const std::string& group, const std::string& topic) {
-  return explained(connection_, [&] {
-    std::vector<SkippedRange> ranges;
-    for (const auto& row : connection_.exec_params(
-             sql("select (detail->>'partition')::int, (l->>'lane')::int, (l->>'from')::bigint, (l->>'to')::bigint from {schema}.audit_log, "
-                 "json_array_elements(case when json_typeof(detail->'lanes') = 'array' then detail->'lanes' else '[]' end) l "
-                 "where group_id = $1 and action like 'lanes %' and detail->>'topic' = $2 and (l->>'to')::bigint > (l->>'from')::bigint"), {group, topic})) {
-      Columns c(row);
-      SkippedRange range;
-      range.partition = static_cast<std::int32_t>(c.number());
-      range.lane = static_cast<std::int32_t>(c.number());
-      range.from = c.number();
-      range.until = c.number();
-      ranges.push_back(range);
-    }
-    return ranges;
   });
 }
 
@@ -126,7 +135,7 @@ const std::vector<std::string>& AuditStore::key_tables() {
 std::string AuditStore::all_keys() {
   if (key_tables().size() == 1) return key_tables().front();
   std::string text;
-  for (const auto& table : key_tables()) text += (text.empty() ? "(select key, digest, lane, \"offset\" from " : " union select key, digest, lane, \"offset\" from ") + table + " where key = t.key";
+  for (const auto& table : key_tables()) text += (text.empty() ? "(select key, digest, lane, \"offset\", at from " : " union select key, digest, lane, \"offset\", at from ") + table + " where key = t.key";
   return text + ")";
 }
 
@@ -146,18 +155,19 @@ AuditProbeResult AuditStore::probe(const std::string& group, const std::string& 
       for (const auto& i : incarnations)
         if (i.partition == span.partition) looks.push_back({span.partition, i.uuid, span.first, span.last});
     const auto result = connection_.exec_params(
-        sql("select 0, t.i, k.digest, k.lane, k.\"offset\", null::bigint, null::uuid, null, null "
-            "from unnest($1::uuid[], $2::bigint[], $3::int[], $4::bigint[]) with ordinality t(key, digest, lane, \"offset\", i) "
+        sql("select 0, t.i, k.digest, k.lane, k.\"offset\", null::bigint, null::uuid, null, null, k.at < t.since "
+            "from unnest($1::uuid[], $2::bigint[], $3::int[], $4::bigint[], $11::timestamptz[]) with ordinality t(key, digest, lane, \"offset\", since, i) "
             "left join " + std::string(key_tables().size() > 1 ? "lateral " : "") + all_keys() + " k on k.key = t.key "
-            "where k.key is null or k.lane <> t.lane or k.\"offset\" <> t.\"offset\" or k.digest <> t.digest "
-            "union all select 1, d.partition, null, null, d.\"offset\", d.record_timestamp, d.incarnation, d.status, d.cause "
+            "where k.key is null or k.lane <> t.lane or k.\"offset\" <> t.\"offset\" or k.digest <> t.digest or k.at < t.since "
+            "union all select 1, d.partition, null, null, d.\"offset\", d.record_timestamp, d.incarnation, d.status, d.cause, null "
             "from unnest($5::int[], $6::uuid[], $7::bigint[], $8::bigint[]) r(partition, incarnation, first, last) "
             "join {schema}.dead_letters d on d.group_id = $9 and d.topic = $10 and d.partition = r.partition and d.incarnation = r.incarnation "
             "and d.\"offset\" between r.first and r.last"),
         {array_text(wanted.records, [](const auto& r) { return hex(r.key); }), numbers(wanted.records, [](const auto& r) { return r.digest; }),
          numbers(wanted.records, [](const auto& r) { return r.lane; }), numbers(wanted.records, [](const auto& r) { return r.offset; }),
          numbers(looks, [](const auto& l) { return l.partition; }), array_text(looks, [](const auto& l) { return hex(l.incarnation); }),
-         numbers(looks, [](const auto& l) { return l.first; }), numbers(looks, [](const auto& l) { return l.last; }), group, topic});
+         numbers(looks, [](const auto& l) { return l.first; }), numbers(looks, [](const auto& l) { return l.last; }), group, topic,
+         array_text(wanted.records, [](const auto& r) { return std::string(r.since); })});
     AuditProbeResult found;
     for (const auto& r : result) {
       if (r[0].as<int>() == 0) {
@@ -168,6 +178,7 @@ AuditProbeResult AuditStore::probe(const std::string& group, const std::string& 
           other.digest = r[2].as<std::int64_t>();
           other.lane = r[3].as<std::int32_t>();
           other.offset = r[4].as<std::int64_t>();
+          other.older = r[9].as<bool>();
         }
         found.others.push_back(other);
       } else {
@@ -186,10 +197,12 @@ AuditProbeResult AuditStore::probe(const std::string& group, const std::string& 
 }
 
 namespace {
-constexpr std::string_view in_ranges = " k join unnest($1::int[], $2::bigint[], $3::bigint[]) r(lane, first, last) on k.lane = r.lane and k.\"offset\" >= r.first and k.\"offset\" < r.last";
+constexpr std::string_view in_ranges = " k join unnest($1::int[], $2::bigint[], $3::bigint[], $4::timestamptz[]) r(lane, first, last, since) "
+                                       "on k.lane = r.lane and k.\"offset\" >= r.first and k.\"offset\" < r.last and k.at >= r.since";
 
 std::vector<std::optional<std::string>> range_arguments(const std::vector<KeyRowRange>& ranges) {
-  return {numbers(ranges, [](const auto& r) { return r.lane; }), numbers(ranges, [](const auto& r) { return r.from; }), numbers(ranges, [](const auto& r) { return r.until; })};
+  return {numbers(ranges, [](const auto& r) { return r.lane; }), numbers(ranges, [](const auto& r) { return r.from; }), numbers(ranges, [](const auto& r) { return r.until; }),
+          array_text(ranges, [](const auto& r) { return r.since; })};
 }
 }  // namespace
 

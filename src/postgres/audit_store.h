@@ -5,10 +5,12 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/key_change.h"
+#include "core/lane_history.h"
 #include "core/uuid.h"
 #include "postgres/connection.h"
 
@@ -23,12 +25,7 @@ struct AuditLane {
   std::int64_t start_offset = 0, next_offset = 0, reread_until = 0, next_event_seq = 1, published_seq = 0;
   core::Uuid incarnation;
   std::string ordering;  ///< in words, as core::LaneMap has it
-};
-
-/// A range that an operator moved a lane past.
-struct SkippedRange {
-  std::int32_t partition = 0, lane = 0;
-  std::int64_t from = 0, until = 0;
+  core::LaneHistory history;
 };
 
 /// Which dead letters concern the log of now.
@@ -37,10 +34,11 @@ struct Incarnation {
   core::Uuid uuid;
 };
 
-/// Key rows that name records of `lane` from `from` on, below `until`.
+/// Key rows that name records of `lane` from `from` on, below `until`, and are of the log since `since` (core::LaneHistory).
 struct KeyRowRange {
   std::int32_t lane = 0;
   std::int64_t from = 0, until = 0;
+  std::string since;
 };
 
 struct KeyRow {
@@ -57,6 +55,7 @@ struct AuditProbe {
     std::int64_t digest = 0;
     std::int32_t lane = 0;
     std::int64_t offset = 0;
+    std::string_view since = "-infinity";  // an older row is of the log before
   };
   std::vector<Record> records;  // those with a key
   struct Span {
@@ -72,6 +71,7 @@ struct AuditProbeResult {
     std::int32_t lane = 0;
     std::int64_t offset = 0;
     bool found = false;  // false: the key has no row
+    bool older = false;  // than the record's `since`
   };
   std::vector<KeyRowElsewhere> others;
   struct Letter {
@@ -91,10 +91,9 @@ class AuditStore {
   /// Groups that have lanes, and the topics of each. Empty arguments: all.
   std::vector<std::pair<std::string, std::string>> topics(const std::string& group, const std::string& topic);
   std::optional<core::KeyRecipes> recipes(const std::string& group, const std::string& topic);
-  /// All of the group, in one snapshot.
+  /// All of the group with what operators did to them, in one snapshot.
   std::vector<AuditLane> lanes(const std::string& group);
   std::vector<std::string> event_topics(const std::string& group);
-  std::vector<SkippedRange> skipped(const std::string& group, const std::string& topic);
   std::vector<Incarnation> incarnations(const std::string& group, const std::string& topic);
 
   /// Settings for probe(): each of its plans goes by index, whatever the statistics say. Not for the other questions.
@@ -116,6 +115,7 @@ class AuditStore {
 
  private:
   std::string sql(std::string_view text) const;
+  void read_moves(const std::string& group, std::vector<AuditLane>& lanes);
   const std::vector<std::string>& key_tables();
   std::string all_keys();
 

@@ -36,12 +36,13 @@ std::vector<std::int32_t> LaneMoves::partitions(Connection& c, const std::string
 
 std::vector<LanePosition> LaneMoves::lanes(Connection& c, const LanePartition& partition) const {
   std::vector<LanePosition> found;
-  const auto result = c.exec_params(sql("select lane, next_offset, owner_token is not null and not clean, paused_cause, pause_reason from {schema}.lanes" + of_partition + " order by lane"), arguments(partition));
+  const auto result = c.exec_params(sql("select lane, next_offset, next_event_seq, owner_token is not null and not clean, paused_cause, pause_reason from {schema}.lanes" + of_partition + " order by lane"), arguments(partition));
   for (const auto& r : result) {
     Columns columns(r);
     LanePosition position;
     position.lane = static_cast<std::int32_t>(columns.number());
     position.next_offset = columns.number();
+    position.next_event_seq = columns.number();
     position.owned = columns.flag();
     position.paused_cause = columns.maybe_text();
     position.pause_reason = columns.maybe_text();
@@ -58,14 +59,16 @@ RangeContent LaneMoves::content(Connection& c, const LanePartition& partition, s
                                            "\"offset\" >= $4::bigint and \"offset\" < $5::bigint and incarnation in (select incarnation from {schema}.lanes" + of_partition + ")"),
                                        range)[0][0].as<std::int64_t>();
   if (!with_keys) return content;
-  content.known_keys = c.exec_params(sql("select count(*) from {schema}.keys_1 where \"offset\" >= $4::bigint and \"offset\" < $5::bigint and "
+  content.known_keys = c.exec_params(sql("select count(distinct (lane, \"offset\")) from {schema}.keys_1 where \"offset\" >= $4::bigint and \"offset\" < $5::bigint and "
                                          "lane = any(array(select id from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int))"),
                                      range)[0][0].as<std::int64_t>();
   return content;
 }
 
-bool LaneMoves::key_free(Connection& c, const std::string& group, const std::string& topic) const {
-  return !c.exec_params(sql("select 1 from {schema}.recipes where group_id = $1 and topic = $2 and strategy like 'offset:%'"), {group, topic}).empty();
+LaneMoves::KeyFree LaneMoves::key_free(Connection& c, const std::string& group, const std::string& topic) const {
+  const auto rows = c.exec_params(sql("select strategy like 'offset:%', coalesce(previous_strategy like 'offset:%', false) from {schema}.recipes where group_id = $1 and topic = $2"), {group, topic});
+  if (rows.empty()) return {};
+  return {rows[0][0].as<bool>(), rows[0][1].as<bool>()};
 }
 
 std::vector<LanePosition> LaneMoves::lock(Connection& c, const LanePartition& partition) const {

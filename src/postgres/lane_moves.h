@@ -19,14 +19,14 @@ struct LanePartition {
 
 struct LanePosition {
   std::int32_t lane = 0;
-  std::int64_t next_offset = 0;
+  std::int64_t next_offset = 0, next_event_seq = 1;
   bool owned = false;  ///< a program works on it, or ended without handing over
   std::optional<std::string> paused_cause, pause_reason;
 };
 
 /// What deja did with the records of a range of offsets.
 struct RangeContent {
-  std::int64_t known_keys = 0;    ///< records whose own key is known
+  std::int64_t known_keys = 0;    ///< records whose own key is known, by either recipe
   std::int64_t dead_letters = 0;  ///< in the present incarnation, whatever their status
 };
 
@@ -42,8 +42,11 @@ class LaneMoves {
   std::vector<LanePosition> lanes(Connection& c, const LanePartition& partition) const;
   /// `with_keys` reads every key there is: not for a transaction that holds locks.
   RangeContent content(Connection& c, const LanePartition& partition, std::int64_t from, std::int64_t until, bool with_keys) const;
-  /// The handler identifies records by their offset alone, so that it would handle them again.
-  bool key_free(Connection& c, const std::string& group, const std::string& topic) const;
+  struct KeyFree {
+    bool now = false;     ///< the handler identifies records by their offset alone, so that it would handle them again
+    bool before = false;  ///< it did so by the recipe before: what it handled then has no key
+  };
+  KeyFree key_free(Connection& c, const std::string& group, const std::string& topic) const;
 
   // In the caller's transaction.
   /// The same under the rows' locks, taken in the order of the lanes. Waits for batches in flight.

@@ -23,13 +23,13 @@ constexpr EmbeddedFile embedded[] = {
 std::string quoted(std::string_view schema) { return "\"" + std::string(schema) + "\""; }
 
 Stop not_ours(std::string_view schema) {
-  return Stop(exit_code::configuration, "the schema " + quoted(schema) + " exists and is not deja's (it has no table schema_version of deja's form): choose another with postgres.schema, or move what is in it");
+  return Stop(exit_code::configuration, "the schema " + quoted(schema) + " exists and is not deja's (it has no table schema_version of deja's form): choose another with postgres.schema (--set postgres.schema=NAME, then deja migrate), or give that one another name (ALTER SCHEMA " + quoted(schema) + " RENAME TO ...)");
 }
 
 Stop too_new(std::string_view schema, const SchemaState& state) {
   return Stop(exit_code::configuration, "the schema " + quoted(schema) + " has version " + std::to_string(state.version) +
                                             " and serves programs built for version " + std::to_string(state.oldest_binary) +
-                                            " or later; this one was built for " + std::to_string(schema_version()) + ": use a newer build");
+                                            " or later; this one was built for " + std::to_string(schema_version()) + ": use a newer build (what this one was built for: deja version), or another schema (postgres.schema)");
 }
 
 bool exists(Connection& connection, const std::string& sql, std::string_view schema) {

@@ -79,7 +79,7 @@ class WhenTheProbeHasRun(AuditTest):
             self.sql(f"update deja.event_topics set topic = '{self.events}' where topic = '{copy}'")
 
     def test_the_audit_is_clean_and_finds_each_fault(self):
-        for test in (self.all_is_clean, self.ranges_count_what_lies_in_them, self.a_lost_effect, self.a_doubled_effect, self.two_swapped_effects,
+        for test in (self.all_is_clean, self.ranges_count_what_lies_in_them, self.what_checks_nothing_says_so, self.a_lost_effect, self.a_doubled_effect, self.two_swapped_effects,
                      self.an_effect_booked_in_a_taken_place, self.a_lost_dead_letter, self.a_missing_event, self.a_phantom_event, self.a_doubled_event,
                      self.a_repeated_event, self.swapped_events, self.an_event_lost_before_it_was_published, self.an_event_of_a_restored_database):
             with self.subTest(test.__name__):
@@ -100,6 +100,26 @@ class WhenTheProbeHasRun(AuditTest):
     def ranges_count_what_lies_in_them(self):
         rows = self.audit("--topic", self.records, "--from", "10", "--to", "20", code=0)
         self.assertEqual([row["checked"] for row in rows], [10, 10])
+
+    def ended(self, *words, program="deja", code):
+        ended, _, err = self.once(*words, program=program)
+        self.assertEqual(ended, code, err)
+        return err
+
+    def what_checks_nothing_says_so(self):
+        own = self.write_settings("own.toml", self.probe_settings)
+        wrong = (("deja", "audit", "--group", "nobody"), ("deja", "audit", "--group", self.group, "--topic", "nothing"),
+                 ("deja-probe", "--audit", "--config", own, "--set", "group.id=nobody"))
+        for program, *words in wrong:
+            last = self.ended(*words, program=program, code=65).splitlines()[-1]
+            self.assertIn("there are no lanes for", last)
+            self.assertIn(f"{self.group} ({self.records})", last)
+        for start, end in (("20", "10"), ("20", "20")):
+            for program, *words in (("deja", "audit", "--group", self.group), ("deja-probe", "--audit", "--config", own)):
+                self.assertIn(f"--from {start} --to {end}", self.ended(*words, "--from", start, "--to", end, program=program, code=64).splitlines()[-1])
+        consumed = self.database.value("select max(next_offset) from deja.lanes")
+        self.assertIn(f"no record was checked from 1000: what is consumed ends before offset {consumed}", self.ended("audit", "--group", self.group, "--from", "1000", code=0))
+        self.assertNotIn("no record was checked", self.ended("audit", "--group", self.group, code=0))
 
     def a_lost_effect(self):
         row = self.key_of(0, 20)
@@ -224,6 +244,22 @@ class WhenTheProbeHasRun(AuditTest):
         rows = self.audit(code=0)
         self.sql("update deja.lanes set next_event_seq = next_event_seq + 2, published_seq = published_seq + 2 where partition = 1")
         self.assertEqual(summed(rows)["orphaned"], 2)
+
+
+class WhenNothingWasSent(AuditTest):
+    def test_a_group_that_began_is_clean_and_one_that_did_not_is_not(self):
+        records, events = self.topic("probe", 1), self.topic("probe.events", 1)
+        settings = self.settings({"app.topics": [records], "app.events.topic": events})
+        path = self.write_settings("init.toml", settings)
+        self.prepare("--config", path)
+        for program, *words in (("deja", "audit", "--group", self.group), ("deja-probe", "--audit", "--config", path)):
+            code, _, err = self.once(*words, program=program)
+            self.assertEqual(code, 65, err)
+            self.assertIn("start the program", err.splitlines()[-1])
+        program = self.start(settings)
+        wait_until(lambda: self.database.value("select count(*) from deja.lanes") == 1, 60, "the lane's row", program)
+        self.drain(program)
+        self.assert_counts(self.audit(code=0))
 
 
 class WhileTheGroupIsRunning(AuditTest):

@@ -142,6 +142,15 @@ TEST_F(KeyCommand, K1_LooksUnderThePreviousRecipeToo) {
   EXPECT_EQ(by_previous["recipe"], "previous");
   EXPECT_EQ(by_previous["events"].size(), 2U) << "their ids are those of the recipe that made them";
   EXPECT_EQ(one("b" + secrets)["recipe"], "now");
+
+  EXPECT_EQ(one("never" + secrets)["status"], "unknown");
+  EXPECT_EQ(one("a --set keys.previous.secret=old")["status"], "processed") << "what is found is known, whatever else cannot be looked for";
+  EXPECT_EQ(one("b --set key.secret=new")["status"], "processed");
+  for (const auto* half : {"never --set keys.previous.secret=old", "never --set key.secret=new"}) {
+    const auto refused = deja(std::string("key ") + half, true);
+    EXPECT_EQ(refused.code, 78) << half << ": it may be known by the other recipe";
+    EXPECT_THAT(refused.out, HasSubstr("key.secret"));
+  }
 }
 
 TEST_F(KeyCommand, NamesHandlersThatAreNotThereAndKeysThatCannotBeNamed) {

@@ -1,6 +1,7 @@
 #include "cli_support.h"
 
 #include "kafka/admin.h"
+#include "kafka/group_offsets.h"
 
 // `deja lanes reset` and `deja lanes accept-loss` as an operator types them, while no program runs.
 
@@ -97,6 +98,9 @@ TEST_F(Lanes, ResetRefusesWhatIsOutOfRangeOrNotThereAndNamesTheRange) {
     EXPECT_EQ(result.code, 65) << where;
     EXPECT_THAT(result.last_error(), HasSubstr("from 0 to 10")) << where;
   }
+  const auto beyond = reset("--shift-by 9223372036854775807 --expect 1");
+  EXPECT_EQ(beyond.code, 64);
+  EXPECT_THAT(beyond.last_error(), HasSubstr("--shift-by 9223372036854775807 from offset 8"));
   EXPECT_EQ(reset("--to-earliest --partition 7").code, 65);
   EXPECT_EQ(deja("lanes reset --topic nowhere --to-earliest --group " + group_ + " --dry-run").code, 65);
   EXPECT_EQ(deja("lanes reset --topic " + topic_ + " --to-earliest --group nobody --dry-run").code, 65);
@@ -171,6 +175,68 @@ TEST_F(Lanes, AHandlerWithoutKeysRepeatsItsEffectsOnlyWhenToldTo) {
   EXPECT_EQ(ask(position), "0,0,8,0,5,f,f,some cause");
   EXPECT_EQ(reset("--to-latest --expect 2").code, 0) << "forward, nothing runs again";
   EXPECT_EQ(reset("--to-earliest --expect 10 --rerun-effects").code, 0);
+}
+
+TEST_F(Lanes, WhatAHandlerDidWhileItHadNoKeysIsRepeatedOnlyWhenToldTo) {
+  lane(8);
+  recipe("header Idempotency-Key");
+  sql("update deja.recipes set previous_handler = 'h', previous_scope = 's', previous_strategy = 'offset: it only counts', previous_tenancy = '', previous_secret_id = ''");
+  // the last two came after the change
+  sql("insert into deja.keys_1 (key, digest, lane, \"offset\") select gen_random_uuid(), 0, l.id, o from deja.lanes l, generate_series(6, 7) o");
+  EXPECT_EQ(lanes("reset --to-earliest --dry-run").rows().at(0)["rerun"], 6);
+  const auto refused = reset("--to-earliest --expect 8");
+  EXPECT_EQ(refused.code, 65);
+  EXPECT_THAT(refused.last_error(), HasSubstr("--rerun-effects"));
+  EXPECT_THAT(refused.last_error(), HasSubstr(" 6 records"));
+  EXPECT_EQ(ask(position), "0,0,8,0,5,f,f,some cause");
+  EXPECT_EQ(reset("--to-offset 6 --expect 2").code, 0) << "these have keys";
+  EXPECT_EQ(reset("--to-earliest --expect 6 --rerun-effects").code, 0);
+}
+
+TEST_F(Lanes, ARecordWithAKeyOfEitherRecipeIsKnownOnce) {
+  lane(8);
+  recipe("header Idempotency-Key");
+  sql("insert into deja.keys_1 (key, digest, lane, \"offset\") select gen_random_uuid(), 0, l.id, o from deja.lanes l, generate_series(0, 3) o, generate_series(1, 2)");
+  EXPECT_EQ(lanes("reset --to-earliest --dry-run").rows().at(0)["rerun"], 4);
+}
+
+TEST_F(Lanes, HelpNamesTheFieldsOfTheCommandItself) {
+  EXPECT_THAT(deja("lanes reset --help").out, ::testing::AllOf(HasSubstr("rerun, dead_letters"), ::testing::Not(HasSubstr("published_seq"))));
+  EXPECT_THAT(deja("lanes accept-loss --help").out, ::testing::AllOf(HasSubstr("lost_until, incarnation"), ::testing::Not(HasSubstr("published_seq"))));
+  EXPECT_THAT(deja("lanes --help").out, HasSubstr("published_seq"));
+}
+
+TEST_F(Lanes, AReaderThatGoesAwayStopsNoChangeMidway) {
+  lane(8);
+  kafka::Admin kafka({{"bootstrap.servers", std::getenv("DEJA_KAFKA")}}, group_, std::chrono::milliseconds(20'000));
+  const auto common = " --topic " + topic_ + " --group " + group_ + " --partition 0 --reason r --yes --output json < /dev/null 2> said | true; cat said";
+  EXPECT_THAT(deja("lanes reset --to-offset 3 --expect 5" + common).out, HasSubstr("not running"));
+  EXPECT_EQ(kafka.group_offsets({{topic_, 0}}).begin()->second.offset, 3);
+  EXPECT_THAT(deja("lanes accept-loss --to-offset 4" + common).out, HasSubstr("not running"));
+  EXPECT_EQ(kafka.group_offsets({{topic_, 0}}).begin()->second.offset, 4);
+}
+
+TEST_F(Lanes, DoctorFailsWhereAStartWouldBeRefusedAndNamesTheCommands) {
+  lane(3);
+  const auto found = [&] {
+    const auto result = deja("doctor --output json --group " + group_ + " --filter 'check=offsets or check=log'");
+    return std::pair(result.code, result.rows().empty() ? json() : result.rows().at(0));
+  };
+  const auto committed = [&](std::int64_t offset) {
+    ASSERT_EQ(kafka::commit_for_empty_group({{"bootstrap.servers", std::getenv("DEJA_KAFKA")}}, group_, {{{topic_, 0}, offset}}, "another", std::chrono::seconds(20)), kafka::GroupState::empty);
+  };
+  committed(7);
+  const auto [code, ahead] = found();
+  EXPECT_EQ(code, 1);
+  EXPECT_EQ(ahead["status"], "fail");
+  const auto command = "deja lanes reset --group " + group_ + " --topic " + topic_ + " --partition 0 --to-offset ";
+  EXPECT_THAT(ahead["remedy"].get<std::string>(), ::testing::AllOf(HasSubstr(command + "7 --reason"), HasSubstr(command + "3 --reason")));
+  committed(2);
+  EXPECT_EQ(found().second["status"], "warn") << "behind, nothing was handled elsewhere";
+  committed(3);
+  sql("update deja.lanes set next_offset = 30");
+  EXPECT_EQ(found().second["status"], "fail");
+  EXPECT_THAT(found().second["remedy"].get<std::string>(), HasSubstr("deja lanes accept-loss --group " + group_ + " --topic " + topic_ + " --partition 0 --reason"));
 }
 
 TEST_F(Lanes, ResetMovesAllLanesOfAPartitionAndLeavesRetiredOnes) {

@@ -102,7 +102,7 @@ TEST_F(Migrate, LeavesASchemaOfSomebodyElseAlone) {
   connection->exec("create schema deja; create table deja.mine (x int)");
   std::string text;
   EXPECT_EQ(stop_code([&] { migrate(*connection, "deja", false); }, &text), exit_code::configuration);
-  EXPECT_NE(text.find("not deja's"), std::string::npos) << text;
+  for (const auto* words : {"not deja's", "--set postgres.schema=", "deja migrate", "RENAME TO"}) EXPECT_NE(text.find(words), std::string::npos) << text;
   EXPECT_EQ(stop_code([&] { check_schema(*connection, "deja"); }), exit_code::configuration);
 }
 
@@ -123,7 +123,7 @@ TEST_F(Migrate, RefusesASchemaThatNeedsANewerProgramAndAcceptsOneThatDoesNot) {
   connection->exec("update deja.schema_version set oldest_binary = " + next + " where version = " + next);
   std::string text;
   EXPECT_EQ(stop_code([&] { check_schema(*connection, "deja"); }, &text), exit_code::configuration);
-  EXPECT_NE(text.find("newer build"), std::string::npos) << text;
+  for (const auto* words : {"newer build", "deja version", "postgres.schema"}) EXPECT_NE(text.find(words), std::string::npos) << text;
   EXPECT_EQ(stop_code([&] { migrate(*connection, "deja", false); }), exit_code::configuration);
 }
 

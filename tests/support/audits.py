@@ -4,7 +4,7 @@ import json
 
 from sandbox import Sandbox
 
-COUNTS = ("checked", "processed", "duplicate", "conflict", "expired", "parked", "dead", "discarded", "missing", "doubled", "misordered",
+COUNTS = ("checked", "processed", "duplicate", "conflict", "expired", "parked", "dead", "discarded", "skipped", "missing", "doubled", "misordered",
           "orphaned", "unchecked", "events")
 
 

@@ -114,6 +114,9 @@ TEST(AuditVerdict, WhatAnOperatorSkippedIsNotMissing) {
   EXPECT_EQ(verdict(facts), Verdict::skipped);
   facts.holder = here;
   EXPECT_EQ(verdict(facts), Verdict::processed);
+  auto without_keys = of_kind(RecordFacts::Key::free);
+  without_keys.skipped = true;
+  EXPECT_EQ(verdict(without_keys), Verdict::skipped);
 }
 
 }  // namespace
