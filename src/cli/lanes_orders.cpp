@@ -64,6 +64,9 @@ int dead_letter(const Context& context, const OrderOptions& options) {
     if (options.offset < p.log.start || options.offset >= p.log.end) throw Stop(exit_code::wrong_data, place + " is not in the log: " + in_words(p.log));
     if (std::all_of(lanes.begin(), lanes.end(), [&](const auto& lane) { return lane.next_offset > options.offset; }))
       throw Stop(exit_code::wrong_data, place + " was consumed: deja dlq list shows whether it is a dead letter");
+    for (const auto& lane : lanes)
+      if (lane.dead_letter_at && *lane.dead_letter_at != options.offset)
+        throw Stop(exit_code::try_again, "offset " + std::to_string(*lane.dead_letter_at) + " of " + name_of(p.name) + " is to become a dead letter first, and is not there yet: one such order at a time");
   };
   check(p.lanes);
   confirm(options.change, {"the record at " + place + " is not run in group " + change.group() + " and becomes a dead letter"});

@@ -66,7 +66,8 @@ std::vector<BreakerRow> Admin::breakers() {
 }
 
 std::vector<LaneRow> Admin::lanes() {
-  const auto result = ask("select group_id, topic, partition, lane, instance, owner_epoch, next_offset, published_seq, next_event_seq, paused_cause, blocked_by, " +
+  const auto result = ask("select group_id, topic, partition, lane, instance, owner_epoch, next_offset, published_seq, next_event_seq, coalesce('paused by an operator: ' || pause_reason, paused_cause), "
+                              "case when pause_reason is null then blocked_by else 'operator' end, " +
                               utc("last_commit_at") + " from {schema}.lanes where" + in_group + "order by 1, 2, 3, 4",
                           {group_});
   std::vector<LaneRow> rows;

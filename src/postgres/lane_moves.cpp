@@ -10,8 +10,9 @@ const std::string of_partition = " where group_id = $1 and topic = $2 and partit
 // The owner is fenced, what it knows of the log is void, and its pause is over; suspects were those of the place before.
 const std::string fenced = "owner_token = null, batch_seq = batch_seq + 1, suspect_from = null, suspect_to = null, suspect_starts = 0, "
                            "leader_epoch = null, witness_offset = null, witness_timestamp = null, witness_digest = null, paused_cause = null, blocked_by = null";
-// The owner is fenced, so that it takes over again and reads the order. The token of nobody, not none: whether it died counts as before (R1).
-const std::string ordered = "owner_token = gen_random_uuid(), batch_seq = batch_seq + 1";
+// The owner is fenced, so that it takes over again and reads the order. It did not die, so it leaves no suspects behind (R1); those of one that did
+// are found at the next death.
+const std::string ordered = "owner_token = null, batch_seq = batch_seq + 1";
 // An order for one record means nothing in another place, or another log.
 const std::string no_record_ordered = "dead_letter_at = null, dead_letter_reason = null, ";
 
@@ -36,7 +37,7 @@ std::vector<std::int32_t> LaneMoves::partitions(Connection& c, const std::string
 
 std::vector<LanePosition> LaneMoves::lanes(Connection& c, const LanePartition& partition) const {
   std::vector<LanePosition> found;
-  const auto result = c.exec_params(sql("select lane, next_offset, next_event_seq, owner_token is not null and not clean, paused_cause, pause_reason from {schema}.lanes" + of_partition + " order by lane"), arguments(partition));
+  const auto result = c.exec_params(sql("select lane, next_offset, next_event_seq, owner_token is not null and not clean, paused_cause, pause_reason, case when dead_letter_at >= next_offset then dead_letter_at end from {schema}.lanes" + of_partition + " order by lane"), arguments(partition));
   for (const auto& r : result) {
     Columns columns(r);
     LanePosition position;
@@ -46,6 +47,7 @@ std::vector<LanePosition> LaneMoves::lanes(Connection& c, const LanePartition& p
     position.owned = columns.flag();
     position.paused_cause = columns.maybe_text();
     position.pause_reason = columns.maybe_text();
+    position.dead_letter_at = columns.maybe_number();
     found.push_back(std::move(position));
   }
   return found;
@@ -96,7 +98,7 @@ void LaneMoves::pause(Connection& c, const LanePartition& partition, std::option
 }
 
 void LaneMoves::resume(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane) const {
-  c.exec_params(sql("update {schema}.lanes set pause_reason = null, " + ordered + of_partition + " and pause_reason is not null and lane = coalesce(nullif($4, '')::int, lane)"),
+  c.exec_params(sql("update {schema}.lanes set pause_reason = null, paused_cause = null, blocked_by = null, " + ordered + of_partition + " and pause_reason is not null and lane = coalesce(nullif($4, '')::int, lane)"),
                 arguments(partition, {lane ? std::to_string(*lane) : ""}));
 }
 

@@ -22,6 +22,7 @@ struct LanePosition {
   std::int64_t next_offset = 0, next_event_seq = 1;
   bool owned = false;  ///< a program works on it, or ended without handing over
   std::optional<std::string> paused_cause, pause_reason;
+  std::optional<std::int64_t> dead_letter_at;  ///< ordered, and not yet done
 };
 
 /// What deja did with the records of a range of offsets.

@@ -67,12 +67,17 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
   partition_ = sql(std::string("select ") + map_columns + ", next_offset, next_event_seq - 1 - published_seq" + of_partition);
   partition_locked_ = sql("select 1" + of_partition + " for update");
   join_ = sql("insert into {schema}.lanes (group_id, topic, partition, lane, next_offset, incarnation, leader_epoch, witness_offset, "
-              "witness_timestamp, witness_digest, reread_until) select group_id, topic, partition, n, next_offset, incarnation, leader_epoch, witness_offset, "
-              "witness_timestamp, witness_digest, reread_until from (select * from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int and lane < lane_count "
-              "order by witness_offset desc nulls last limit 1) l, generate_series(0, $4::int - 1) n "
+              "witness_timestamp, witness_digest, reread_until, pause_reason, dead_letter_at, dead_letter_reason) "
+              "select group_id, topic, partition, n, next_offset, incarnation, leader_epoch, witness_offset, "
+              "witness_timestamp, witness_digest, reread_until, orders.pause, orders.at, orders.reason from (select * from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int and lane < lane_count "
+              "order by witness_offset desc nulls last limit 1) l, "
+              // an operator's order for one lane becomes one for all of them: which records it is about, only the old map knew
+              "(select max(pause_reason) as pause, max(dead_letter_at) as at, max(dead_letter_reason) as reason from {schema}.lanes "
+              "where group_id = $1 and topic = $2 and partition = $3::int and lane < lane_count) orders, generate_series(0, $4::int - 1) n "
               "on conflict (group_id, topic, partition, lane) do update set next_offset = excluded.next_offset, incarnation = excluded.incarnation, "
               "leader_epoch = excluded.leader_epoch, witness_offset = excluded.witness_offset, witness_timestamp = excluded.witness_timestamp, "
-              "witness_digest = excluded.witness_digest, reread_until = excluded.reread_until");
+              "witness_digest = excluded.witness_digest, reread_until = excluded.reread_until, pause_reason = excluded.pause_reason, "
+              "dead_letter_at = excluded.dead_letter_at, dead_letter_reason = excluded.dead_letter_reason");
   remap_ = sql("update {schema}.lanes set lane_count = $4::int, hash_version = $5::int, ordering = $6, owner_token = null, batch_seq = batch_seq + 1 "
                "where group_id = $1 and topic = $2 and partition = $3::int");
   holder_ = sql(std::string("select a.pid, pg_terminate_backend(a.pid)") +

@@ -19,9 +19,6 @@ void Intake::assigned(const kafka::Partitions& partitions) {
     seat.uncertain = true;
     seat.sought_again = false;
   }
-  // What is assigned anew was given up before, in librdkafka's eyes: an answer that is still due must not take it away again.
-  if (revocation_ && std::erase_if(revocation_->partitions, [&](const auto& p) { return contains(partitions, p); }) > 0 && revocation_->partitions.empty())
-    revocation_.reset();
   for (const auto& partition : partitions) {
     auto made = lanes_.make(partition, next_assignment_++);
     const auto lanes = made.lanes;
@@ -79,7 +76,11 @@ void Intake::leave_or_join_again() {
   const auto away = context_.dependencies.away_for("postgres");
   if (!left_ && away > options_.leave_after) {
     left_ = true;
-    if (revocation_) revocation_->deadline = context_.clock.now();  // librdkafka leaves after it
+    if (revocation_) {  // librdkafka leaves after it
+      revocation_->deadline = context_.clock.now();
+      for (const auto& partition : revocation_->partitions)
+        if (auto* seat = seat_of(partition.topic, partition.number)) seat->close(revocation_->deadline, false);
+    }
     context_.log.warn("leaving the group until Postgres is back: another process may reach it", {{"away_seconds", away.count() / 1000}});
     consumer_->unsubscribe();
     DEJA_FAILPOINT(after_leave);

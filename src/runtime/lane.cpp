@@ -101,6 +101,11 @@ Next Lane::work(Worker& worker) {
     finish_closing();
     return Next::idle();
   }
+  // an operator's order shows as a row that moved, and need not wait
+  if (owned_ && !doubtful_ && verify_.exchange(false)) {
+    doubtful_ = true;
+    settle(worker);
+  }
   // what waits for a dependency need not wait to close; what waits for the database has to
   if (now < not_before_ && (!close_by || doubtful_)) return Next::at(close_by ? std::min(*close_by, not_before_) : not_before_);
   if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start", "kafka");
@@ -181,6 +186,8 @@ Next Lane::run_batch(Worker& worker) {
   } catch (const RepeatBatch& e) {
     context_.metrics.counter("deja_batch_repeats_total", {e.cause}).add();
     not_before_ = context_.clock.now() + core::full_jitter(repeat_backoff, plan_.repeat(n), worker.random().unit());
+    give_turns_back();
+    refund_start(worker);
     if (e.cause == "55P03") name_lock_holder(connection);
     return Next::at(not_before_);
   } catch (const HandlerTooSlow& e) {
@@ -212,8 +219,10 @@ core::BatchShape Lane::next_shape() {
   const bool alone = suspects_.alone(first);
   auto shape = plan_.next(alone ? 1 : current_.size(), first);
   if (row_.dead_letter_at == first) return {1, false, core::ForcedFailure{core::cause::by_operator, "operator", "an operator's decision: " + row_.dead_letter_reason}};
-  const auto ordered = std::find_if(current_.begin(), current_.end(), [&](const auto& r) { return r.view.offset == row_.dead_letter_at; });
-  shape.records = std::min(shape.records, static_cast<std::size_t>(ordered - current_.begin()));
+  if (row_.dead_letter_at > first) {
+    const auto ordered = std::find_if(current_.begin(), current_.end(), [&](const auto& r) { return r.view.offset == row_.dead_letter_at; });
+    shape.records = std::min(shape.records, static_cast<std::size_t>(ordered - current_.begin()));
+  }
   if (alone && !shape.forced && suspects_.dead(first, context_.crash_max_starts))
     shape.forced = {core::cause::killed_process, "process",
                     "the process ended without a result each of the " + std::to_string(context_.crash_max_starts) +

@@ -39,6 +39,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
  public:
   Lane(const Context& context, KafkaView& kafka, Relay& relay, Scheduler& scheduler, const detail::HandlerSpec& spec, kafka::Partition partition,
        std::int32_t number, std::uint64_t assignment, std::shared_ptr<LaneMetrics> metrics, std::shared_ptr<const PartitionFeed> feed);
+  ~Lane() override;
 
   // The polling thread's side.
   /// From now on records are taken, in log order from the row's next offset; until then, and after a fence, they are dropped.
@@ -126,8 +127,10 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   void fence();
   Next wait(Worker& worker, std::string cause, std::string blocked_by, std::optional<std::chrono::milliseconds> at_least = std::nullopt);
   std::optional<Next> wait_for_breakers();
+  Next unless_closing(Next later) const;
   Next refused(Worker& worker, const DependencyAway& e);
   std::string blocker(const Need& need) const;
+  void give_turns_back();
   void granted();
   void need_no_more();
   void name_lock_holder(postgres::Connection& connection);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/utf8.h"
 #include "runtime/failures.h"
 #include "runtime/lane.h"
 #include "runtime/worker.h"
@@ -12,7 +13,20 @@ using std::chrono::milliseconds;
 
 namespace {
 constexpr milliseconds ask_again_after{1000};  // an operator may have closed it
+constexpr std::size_t longest_name = 200;
+
+// A handler names it, and it becomes a label and a row.
+std::string label_of(const std::string& dependency) {
+  if (!core::is_text(dependency)) return "(a name that is no text)";
+  if (dependency.size() <= longest_name) return dependency;
+  auto end = longest_name;
+  while (end > 0 && (static_cast<unsigned char>(dependency[end]) & 0xC0U) == 0x80U) --end;  // not within a character
+  return dependency.substr(0, end) + "...";
 }
+}  // namespace
+
+// Its partition may be given up before it came to its close.
+Lane::~Lane() { need_no_more(); }
 
 // Only a lane that was refused before is held up by a breaker: others may not need the dependency.
 std::optional<Next> Lane::wait_for_breakers() {
@@ -21,25 +35,44 @@ std::optional<Next> Lane::wait_for_breakers() {
     const auto turn = context_.breakers.ask(need, this, now);
     if (turn.probe) plan_.stop_before(1);
     if (turn.allowed) continue;
-    for (const auto& other : needs_) context_.breakers.give_back(other, this);
+    give_turns_back();
     not_before_ = std::min(turn.again, now + ask_again_after);
     set_pause(need.dependency + " is unavailable, says the handler; its breaker is open", blocker(need));
-    return Next::at(not_before_);
+    return unless_closing(Next::at(not_before_));
   }
   return std::nullopt;
 }
 
+// A stop does not wait for a dependency.
+Next Lane::unless_closing(Next later) const {
+  const std::lock_guard lock(mutex_);
+  return close_by_ ? Next::now() : later;
+}
+
 Next Lane::refused(Worker& worker, const DependencyAway& e) {
-  const Need need{e.dependency, spec_.name};
+  const Need need{label_of(e.dependency), spec_.name};
   if (std::find(needs_.begin(), needs_.end(), need) == needs_.end()) needs_.push_back(need);
-  context_.dependencies.down(e.dependency, e.what());
-  const auto state = context_.breakers.failed(need, this, context_.clock.now(), worker.random().unit(), e.retry_after.value_or(milliseconds(0)), e.what());
-  return wait(worker, e.dependency + " is unavailable, says the handler" + (state == core::BreakerState::closed ? "" : "; its breaker is open"), blocker(need),
-              e.retry_after);
+  for (const auto& other : needs_)
+    if (other != need) context_.breakers.give_back(other, this);
+  const auto why = need.dependency + " is unavailable";
+  const auto now = context_.clock.now();
+  context_.dependencies.down(need.dependency, why);
+  const auto state = context_.breakers.failed(need, this, now, worker.random().unit(), e.retry_after.value_or(milliseconds(0)), why);
+  if (state != core::BreakerState::closed) {  // it has the time from now on
+    not_before_ = now + ask_again_after;
+    set_pause(why + ", says the handler; its breaker is open", blocker(need));
+    return unless_closing(Next::at(not_before_));
+  }
+  return unless_closing(wait(worker, why + ", says the handler", blocker(need), e.retry_after));
 }
 
 std::string Lane::blocker(const Need& need) const {
   return need.dependency + (current_.empty() ? "" : " (offset " + std::to_string(current_.front().view.offset) + ")");
+}
+
+// What it tries now has no outcome: somebody else may probe meanwhile.
+void Lane::give_turns_back() {
+  for (const auto& need : needs_) context_.breakers.give_back(need, this);
 }
 
 // The record that was refused went through, so all that it needs is there.

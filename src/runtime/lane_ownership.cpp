@@ -216,6 +216,7 @@ void Lane::fence() {
   context_.log.warn("lane is fenced: its row belongs to another owner; it is taken over again if Kafka still says it is ours",
                     {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"owner_epoch", row_.owner_epoch}});
   need_no_more();
+  not_before_ = {};
   current_.clear();
   in_doubt_.reset();
   in_doubt_records_.clear();
@@ -239,6 +240,7 @@ Next Lane::look_at_loss(Worker& worker) {
     const std::lock_guard lock(mutex_);
     loss = *lost_;
   }
+  need_no_more();
   if (loss.reported) return idle_step(worker);
   const auto marks = kafka_.watermarks(partition_);
   DEJA_FAILPOINT(after_loss_look);

@@ -72,12 +72,12 @@ void Supervisor::run() {
       look_at_rows();
       advance_idle_lanes();
       show_pauses();
-      sync_breakers(measure);
       if (measure) {
         measure_database();
         measure_abandoned_lanes();
         tidy_outbox();
       }
+      sync_breakers(measure);
     } catch (const std::exception& e) {
       const auto failure = postgres::classify(e, connection_ && !connection_->broken());
       connection_.reset();

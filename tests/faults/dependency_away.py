@@ -10,13 +10,15 @@ OPEN_MS = 700
 
 
 class OutageTest(FaultTest):
-    def start_with_an_outage(self, open_ms):
+    def start_with_an_outage(self, open_ms, more=None):
         """In partition 0 the sixth record of twenty needs what is away; partition 1 needs nothing of it."""
         self.database.run("insert into probe_switches values ('down', true) on conflict (name) do update set value = true")
         self.cluster.produce(self.records, 0, [record(f"a{n}", "unavailable" if n == 5 else "ok", n) for n in range(20)])
         self.cluster.produce(self.records, 1, [record(f"b{n}", "ok", n) for n in range(20)])
-        program = self.start({"breaker.failure.count": 3, "breaker.open.ms": open_ms})
-        self.await_metric("deja_breaker_state", 2, program, dependency="probe")
+        program = self.start({"breaker.failure.count": 3, "breaker.open.ms": open_ms} | (more or {}))
+        self.await_metric("deja_attempts_total", 1, program, result="unavailable")
+        if not more:
+            self.await_metric("deja_breaker_state", 2, program, dependency="probe")
         self.await_effects(25, program)
         return program
 
@@ -100,6 +102,28 @@ class WhenAnOperatorDecides(OutageTest):
         self.cluster.produce(self.records, 0, [record("a5", "ok", 5)])  # its key is free: B3
         self.await_effects(40, program)
         self.drain(program)
+
+    def test_R4_an_order_does_not_wait_for_the_next_try(self):
+        hours = 10 * 3_600_000
+        program = self.start_with_an_outage(hours, {"breaker.failure.count": 10_000, "retry.backoff.base.ms": hours, "retry.backoff.max.ms": hours,
+                                                    "retry.deadline.ms": hours})
+        self.assertIsNotNone(self.order("dead-letter", "--offset", "5")["dlq_id"])
+        self.await_done([self.records], program)
+        self.drain(program)
+
+    def test_R4_one_order_at_a_time(self):
+        program = self.start()
+        self.await_done([self.records], program)
+        self.drain(program)
+        self.cluster.produce(self.records, 0, [record(f"a{n}", "ok", n) for n in range(3)])
+        self.assertIsNone(self.order("dead-letter", "--offset", "1")["dlq_id"], "no program runs")
+        code, _, error = self.once("lanes", "dead-letter", "--topic", self.records, "--partition", "0", "--offset", "2", "--reason", "x", "--yes",
+                                   "--group", self.group, program="deja")
+        self.assertEqual((code, "one such order at a time" in error), (75, True), error)
+        program = self.start()
+        self.await_done([self.records], program)
+        self.drain(program)
+        self.assertEqual((self.effects(), self.database.rows("select \"offset\" as at, cause from deja.dead_letters")), (2, [{"at": 1, "cause": "operator"}]))
 
     def test_R4_lanes_stand_still_until_resumed_over_restarts(self):
         self.send(100)

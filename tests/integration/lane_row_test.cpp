@@ -195,6 +195,18 @@ TEST_F(LaneRow, L5_ADrainedPartitionIsWorkedInAnotherNumberOfLanesAndBack) {
   EXPECT_EQ(counts[0][0].as<int>(), 1);
 }
 
+TEST_F(LaneRow, L5_R4_OrdersForALaneHoldForAllLanesOfANewMap) {
+  ASSERT_TRUE(lanes_.take_over(one_, {"g", "t", 0, 0}, lanes_by_key(2)));
+  one_.exec("begin read write; update deja.lanes set pause_reason = 'a ticket', dead_letter_at = 9, dead_letter_reason = 'another' where lane = 1; commit");
+  for (const auto lanes : {3, 1})
+    for (std::int32_t lane = 0; lane < lanes; ++lane) {
+      const auto taken = lanes_.take_over(one_, {"g", "t", 0, lane}, lanes_by_key(lanes)).value();
+      EXPECT_EQ(taken.pause_reason, "a ticket");
+      EXPECT_EQ(taken.dead_letter_at, 9);
+      EXPECT_EQ(taken.dead_letter_reason, "another");
+    }
+}
+
 TEST_F(LaneRow, L5_AnOwnerByTheOldMapIsFenced) {
   const auto old = lanes_.take_over(one_, name_).value();
   ASSERT_TRUE(lanes_.take_over(two_, {"g", "t", 0, 1}, lanes_by_key(2)));

@@ -76,6 +76,15 @@ TEST_F(BreakersTest, D9_WhenNobodyWaitsAnyMoreItCloses) {
   EXPECT_EQ(breakers_.all()[0].state, "closed");
 }
 
+TEST_F(BreakersTest, D9_ATurnThatIsGivenBackIsSomebodyElses) {
+  fail(settle_, a, 2);
+  now_ += milliseconds(1000);
+  EXPECT_TRUE(breakers_.ask(settle_, a, now_).probe);
+  EXPECT_FALSE(breakers_.ask(settle_, b, now_).allowed);
+  breakers_.give_back(settle_, a);
+  EXPECT_TRUE(breakers_.ask(settle_, b, now_).probe);
+}
+
 TEST_F(BreakersTest, D9_AnOperatorClosesTheOneThatIsNamed) {
   fail(settle_, a, 2);
   EXPECT_FALSE(breakers_.reset(refund_));
