@@ -1,6 +1,10 @@
 #include "cli/change.h"
 #include "cli/context.h"
 
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
 #include <nlohmann/json.hpp>
 
 #include "postgres/admin.h"
@@ -14,7 +18,6 @@ namespace deja::cli {
 namespace {
 
 constexpr Field breakers_fields[] = {{"dependency"}, {"handler"}, {"state"}, {"since", FieldType::time}, {"cause"}};
-constexpr Field reset_fields[] = {{"dependency"}, {"breakers", FieldType::number}};
 
 struct ResetOptions {
   std::string dependency, handler;
@@ -33,10 +36,12 @@ int show(const Context& context) {
   return exit_code::clean;
 }
 
+constexpr std::chrono::seconds taken_up_within{5};
+
 // The processes take it up with their next look, within two seconds.
 int reset(const Context& context, const ResetOptions& options) {
   check_change(options.change);
-  Output output(context.list, reset_fields);
+  Output output(context.list, breakers_fields);
   const auto config = context.load();
   const auto group = context.group(config);
   if (group.empty()) throw Stop(exit_code::usage, "breakers reset: of which group? Give --group GROUP or set group.id");
@@ -44,21 +49,26 @@ int reset(const Context& context, const ResetOptions& options) {
   const auto& schema = config.text("postgres.schema");
   postgres::check_schema(*connection, schema);
   const auto of_handler = options.handler.empty() ? "" : " of handler " + options.handler;
-  std::int64_t open = 0;
-  for (const auto& row : postgres::Admin(*connection, schema, group).breakers())
-    if (row.dependency == options.dependency && row.state != "closed" && (options.handler.empty() || row.handler == options.handler)) ++open;
-  if (open == 0)
+  const auto meant = [&] {
+    auto rows = postgres::Admin(*connection, schema, group).breakers();
+    std::erase_if(rows, [&](const auto& row) { return row.dependency != options.dependency || (!options.handler.empty() && row.handler != options.handler); });
+    return rows;
+  };
+  const auto all_closed = [](const auto& rows) { return std::all_of(rows.begin(), rows.end(), [](const auto& row) { return row.state == "closed"; }); };
+  if (all_closed(meant()))
     throw Stop(exit_code::wrong_data, "no running process of group " + group + " has a breaker for " + options.dependency + of_handler + " that is not closed (deja breakers)");
   confirm(options.change, {"the breaker of " + options.dependency + of_handler + " is closed in every process of group " + group + ", which call it again at once"});
   const nlohmann::ordered_json detail = {{"dependency", options.dependency}, {"handler", options.handler.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(options.handler)}};
-  std::int64_t asked = 0;
   postgres::explained(*connection, [&] {
     postgres::in_transaction(*connection, [&] {
-      asked = postgres::BreakerStore::ask_to_close(*connection, schema, group, options.dependency, options.handler);
+      postgres::BreakerStore::ask_to_close(*connection, schema, group, options.dependency, options.handler);
       postgres::AuditLogStore(schema).append(*connection, {"breakers reset", group, options.change.reason, detail.dump()});
     });
   });
-  output.row({options.dependency, asked});
+  auto rows = meant();
+  for (const auto until = std::chrono::steady_clock::now() + taken_up_within; !all_closed(rows) && std::chrono::steady_clock::now() < until; rows = meant())
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  for (const auto& row : rows) output.row({row.dependency, row.handler, row.state, row.since, cell_of(row.cause)});
   output.finish();
   return exit_code::clean;
 }

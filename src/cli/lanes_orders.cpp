@@ -22,7 +22,7 @@ constexpr std::chrono::seconds taken_up_within{15};
 struct OrderOptions {
   std::string topic;
   std::optional<std::int32_t> partition, lane;
-  std::int64_t offset = -1;
+  std::optional<std::int64_t> offset;
   ChangeOptions change;
 };
 
@@ -54,34 +54,50 @@ int pause_or_resume(const Context& context, const OrderOptions& options, bool pa
   return exit_code::clean;
 }
 
+// What holds a lane up: the record that its owner waits with, or else the next one, where that is this lane's for certain.
+std::int64_t blocking_offset(const LaneChange::Partition& p, const OrderOptions& options) {
+  std::vector<std::int64_t> found;
+  for (const auto& lane : p.lanes) {
+    if (options.lane && *options.lane != lane.lane) continue;
+    const auto at = lane.blocked_by ? lane.blocked_by->rfind("(offset ") : std::string::npos;
+    if (at != std::string::npos) found.push_back(std::stoll(lane.blocked_by->substr(at + 8)));
+    else if (p.lanes.size() == 1) found.push_back(lane.next_offset);
+  }
+  if (found.size() != 1)
+    throw Stop(exit_code::usage, found.empty() ? "no record of " + name_of(p.name) + " is known to hold up its lane: which one is meant? --offset N"
+                                               : "several lanes of " + name_of(p.name) + " wait with a record: which one is meant? --lane N, or --offset N");
+  return found.front();
+}
+
 int dead_letter(const Context& context, const OrderOptions& options) {
   check_change(options.change);
   Output output(context.list, dead_letter_fields);
   LaneChange change(context, "lanes dead-letter", options.topic, options.partition, false);
   const auto& p = change.partitions().front();
-  const auto place = name_of(p.name) + " offset " + std::to_string(options.offset);
+  const auto offset = options.offset ? *options.offset : blocking_offset(p, options);
+  const auto place = name_of(p.name) + " offset " + std::to_string(offset);
   const auto check = [&](const std::vector<postgres::LanePosition>& lanes) {
-    if (options.offset < p.log.start || options.offset >= p.log.end) throw Stop(exit_code::wrong_data, place + " is not in the log: " + in_words(p.log));
-    if (std::all_of(lanes.begin(), lanes.end(), [&](const auto& lane) { return lane.next_offset > options.offset; }))
+    if (offset < p.log.start || offset >= p.log.end) throw Stop(exit_code::wrong_data, place + " is not in the log: " + in_words(p.log));
+    if (std::all_of(lanes.begin(), lanes.end(), [&](const auto& lane) { return lane.next_offset > offset; }))
       throw Stop(exit_code::wrong_data, place + " was consumed: deja dlq list shows whether it is a dead letter");
     for (const auto& lane : lanes)
-      if (lane.dead_letter_at && *lane.dead_letter_at != options.offset)
+      if (lane.dead_letter_at && *lane.dead_letter_at != offset)
         throw Stop(exit_code::try_again, "offset " + std::to_string(*lane.dead_letter_at) + " of " + name_of(p.name) + " is to become a dead letter first, and is not there yet: one such order at a time");
   };
   check(p.lanes);
   confirm(options.change, {"the record at " + place + " is not run in group " + change.group() + " and becomes a dead letter"});
   change.in_transaction(p, options.change.reason, [&](const std::vector<postgres::LanePosition>& lanes) {
     check(lanes);
-    change.moves().dead_letter(change.connection(), p.name, options.offset, options.change.reason);
-    return Json{{"topic", p.name.topic}, {"partition", p.name.partition}, {"offset", options.offset}}.dump();
+    change.moves().dead_letter(change.connection(), p.name, options.lane, offset, options.change.reason);
+    return Json{{"topic", p.name.topic}, {"partition", p.name.partition}, {"offset", offset}}.dump();
   });
   // Its owner does it in a batch of its own.
   std::optional<std::int64_t> id;
   for (const auto until = std::chrono::steady_clock::now() + taken_up_within; !id && std::chrono::steady_clock::now() < until;) {
-    id = change.moves().dead_letter_id(change.connection(), p.name, options.offset);
+    id = change.moves().dead_letter_id(change.connection(), p.name, offset);
     if (!id) std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
-  output.row({p.name.group, p.name.topic, std::int64_t{p.name.partition}, options.offset, id ? Cell(*id) : Cell()});
+  output.row({p.name.group, p.name.topic, std::int64_t{p.name.partition}, offset, id ? Cell(*id) : Cell()});
   output.finish();
   if (!id) std::cerr << "not yet: it is done when a program has worked off what is before it in its lane (deja dlq list)\n";
   return exit_code::clean;
@@ -109,7 +125,9 @@ void add_lanes_orders(CLI::App& lanes, Context& context) {
   auto* command = lanes.add_subcommand("dead-letter", "Moves one record out of the way that holds up its lane: it is not run, and becomes a dead letter");
   command->add_option_function<std::int32_t>("--partition", [o](const std::int32_t& n) { o->partition = n; }, "The partition")->required()->type_name("N");
   command->add_option("--topic", o->topic, "The topic")->required();
-  command->add_option("--offset", o->offset, "The record, as blocked_by in deja lanes names it")->required()->type_name("N")->check(CLI::NonNegativeNumber);
+  command->add_option_function<std::int32_t>("--lane", [o](const std::int32_t& n) { o->lane = n; }, "The lane")->type_name("N");
+  command->add_option_function<std::int64_t>("--offset", [o](const std::int64_t& n) { o->offset = n; }, "The record (default: the one that blocked_by in deja lanes names)")
+      ->type_name("N")->check(CLI::NonNegativeNumber);
   add_change_options(*command, o->change);
   add_group_option(*command, context);
   add_output_option(*command, context);

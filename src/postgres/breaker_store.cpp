@@ -30,11 +30,10 @@ void BreakerStore::leave(Connection& c) const {
   in_transaction(c, [&] { c.exec_params(leave_, {group_, instance_}); });
 }
 
-int BreakerStore::ask_to_close(Connection& c, const std::string& schema, const std::string& group, const std::string& dependency, const std::string& handler) {
-  const auto asked = c.exec_params(with_schema("update {schema}.breakers set reset = true where group_id = $1 and dependency = $2 and ($3 = '' or handler = $3) "
-                                               "and state <> 'closed' and seen_at > clock_timestamp() - interval '30 seconds' returning 1", schema),
-                                   {group, dependency, handler});
-  return static_cast<int>(asked.size());
+void BreakerStore::ask_to_close(Connection& c, const std::string& schema, const std::string& group, const std::string& dependency, const std::string& handler) {
+  c.exec_params(with_schema("update {schema}.breakers set reset = true where group_id = $1 and dependency = $2 and ($3 = '' or handler = $3) "
+                                               "and state <> 'closed' and seen_at > clock_timestamp() - interval '30 seconds'", schema),
+                {group, dependency, handler});
 }
 
 }  // namespace deja::postgres

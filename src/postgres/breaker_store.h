@@ -24,9 +24,8 @@ class BreakerStore {
   /// The process ends. One that was killed is not seen any more.
   void leave(Connection& c) const;
 
-  /// For an operator: asks every process of the group that is alive, and says how many breakers that are not closed were asked for.
-  /// `handler` empty: of every handler.
-  static int ask_to_close(Connection& c, const std::string& schema, const std::string& group, const std::string& dependency, const std::string& handler);
+  /// For an operator, in the caller's transaction: asks every process of the group that is alive. `handler` empty: of every handler.
+  static void ask_to_close(Connection& c, const std::string& schema, const std::string& group, const std::string& dependency, const std::string& handler);
 
  private:
   std::string group_, instance_, show_, take_, leave_, forget_;

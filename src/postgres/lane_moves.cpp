@@ -37,7 +37,7 @@ std::vector<std::int32_t> LaneMoves::partitions(Connection& c, const std::string
 
 std::vector<LanePosition> LaneMoves::lanes(Connection& c, const LanePartition& partition) const {
   std::vector<LanePosition> found;
-  const auto result = c.exec_params(sql("select lane, next_offset, next_event_seq, owner_token is not null and not clean, paused_cause, pause_reason, case when dead_letter_at >= next_offset then dead_letter_at end from {schema}.lanes" + of_partition + " order by lane"), arguments(partition));
+  const auto result = c.exec_params(sql("select lane, next_offset, next_event_seq, owner_token is not null and not clean, paused_cause, blocked_by, pause_reason, case when dead_letter_at >= next_offset then dead_letter_at end from {schema}.lanes" + of_partition + " order by lane"), arguments(partition));
   for (const auto& r : result) {
     Columns columns(r);
     LanePosition position;
@@ -46,6 +46,7 @@ std::vector<LanePosition> LaneMoves::lanes(Connection& c, const LanePartition& p
     position.next_event_seq = columns.number();
     position.owned = columns.flag();
     position.paused_cause = columns.maybe_text();
+    position.blocked_by = columns.maybe_text();
     position.pause_reason = columns.maybe_text();
     position.dead_letter_at = columns.maybe_number();
     found.push_back(std::move(position));
@@ -103,9 +104,9 @@ void LaneMoves::resume(Connection& c, const LanePartition& partition, std::optio
 }
 
 // Which lane the record is in only its owner can say, which passes the order over where it is not.
-void LaneMoves::dead_letter(Connection& c, const LanePartition& partition, std::int64_t offset, const std::string& reason) const {
-  c.exec_params(sql("update {schema}.lanes set dead_letter_at = $4::bigint, dead_letter_reason = $5, " + ordered + of_partition + " and next_offset <= $4::bigint"),
-                arguments(partition, {std::to_string(offset), reason}));
+void LaneMoves::dead_letter(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane, std::int64_t offset, const std::string& reason) const {
+  c.exec_params(sql("update {schema}.lanes set dead_letter_at = $4::bigint, dead_letter_reason = $5, " + ordered + of_partition + " and next_offset <= $4::bigint and lane = coalesce(nullif($6, '')::int, lane)"),
+                arguments(partition, {std::to_string(offset), reason, lane ? std::to_string(*lane) : ""}));
 }
 
 std::optional<std::int64_t> LaneMoves::dead_letter_id(Connection& c, const LanePartition& partition, std::int64_t offset) const {

@@ -21,7 +21,7 @@ struct LanePosition {
   std::int32_t lane = 0;
   std::int64_t next_offset = 0, next_event_seq = 1;
   bool owned = false;  ///< a program works on it, or ended without handing over
-  std::optional<std::string> paused_cause, pause_reason;
+  std::optional<std::string> paused_cause, blocked_by, pause_reason;
   std::optional<std::int64_t> dead_letter_at;  ///< ordered, and not yet done
 };
 
@@ -60,7 +60,7 @@ class LaneMoves {
   void pause(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane, const std::string& reason) const;
   void resume(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane) const;
   /// The record at `offset` is not run: it becomes a dead letter once all before it in its lane are done. One such order at a time.
-  void dead_letter(Connection& c, const LanePartition& partition, std::int64_t offset, const std::string& reason) const;
+  void dead_letter(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane, std::int64_t offset, const std::string& reason) const;
   /// Of the record's dead letter, if it is one.
   std::optional<std::int64_t> dead_letter_id(Connection& c, const LanePartition& partition, std::int64_t offset) const;
 

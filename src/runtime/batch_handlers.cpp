@@ -140,7 +140,8 @@ std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, c
   call_seconds_.push_back(seconds_since(before));
   const auto index = static_cast<std::size_t>(&first - slots_.data());
   // Looked at before anything else: the session may have ended meanwhile, which is no outage.
-  const auto ran = std::chrono::milliseconds(static_cast<std::int64_t>(call_seconds_.back() * 1000)) - (call_ ? call_->stood_still() : std::chrono::milliseconds(0));
+  auto ran = std::chrono::milliseconds(static_cast<std::int64_t>(call_seconds_.back() * 1000));
+  if (ran > settings_.handler_timeout && call_) ran -= call_->stood_still();
   if (ran > settings_.handler_timeout)
     throw HandlerTooSlow(index, count, "the handler ran for " + std::to_string(ran.count()) +
                                            " ms, longer than handler.timeout.ms (" + std::to_string(settings_.handler_timeout.count()) + ")");

@@ -18,7 +18,7 @@ void CallInProgress::of(std::string handler, std::string place) {
 }
 
 void CallInProgress::begin(std::int64_t offset) {
-  if (watchdog_) stood_still_before_ = watchdog_->stood_still();
+  if (watchdog_) stood_still_before_ = watchdog_->stood_still_before();
   const std::lock_guard lock(mutex_);
   call_.offset = offset;
   ++call_.number;
@@ -79,7 +79,7 @@ milliseconds Watchdog::late_by(core::Steady::time_point now) const {
 
 milliseconds Watchdog::stood_still() const {
   const std::lock_guard lock(mutex_);
-  return stood_still_ + late_by(clock_.now());
+  return stood_still_before() + late_by(clock_.now());
 }
 
 std::optional<std::string> Watchdog::look() {
@@ -87,7 +87,7 @@ std::optional<std::string> Watchdog::look() {
   const auto now = clock_.now();
   const auto late = late_by(now);
   const auto passed = last_look_ ? std::chrono::duration_cast<milliseconds>(now - *last_look_) - late : grace_ / 4;
-  stood_still_ += late;
+  stood_still_ms_ += late.count();
   last_look_ = now;
   for (auto& seen : calls_) {
     const auto worker = seen.call.lock();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -75,6 +76,8 @@ class Watchdog {
   std::optional<std::string> look();
   /// How long, all in all, the process has stood still (SIGSTOP, a machine asleep) while handlers could not run. Any thread.
   std::chrono::milliseconds stood_still() const;
+  /// The same as of the last look, which costs nothing: for the begin of each call.
+  std::chrono::milliseconds stood_still_before() const { return std::chrono::milliseconds(stood_still_ms_.load(std::memory_order_relaxed)); }
 
  private:
   void run();
@@ -92,7 +95,7 @@ class Watchdog {
   std::condition_variable wake_;
   std::vector<Seen> calls_;
   std::optional<core::Steady::time_point> last_look_;  // while nobody looks, nothing is late
-  std::chrono::milliseconds stood_still_{0};
+  std::atomic<std::int64_t> stood_still_ms_{0};
   bool stopping_ = false;
   std::thread thread_;
 };

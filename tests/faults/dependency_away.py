@@ -63,7 +63,7 @@ class WhenADependencyIsAway(OutageTest):
         self.assertEqual(code, 65, error)
         self.back()
         asked = self.must("breakers", "reset", "probe", "--reason", "it is back", "--yes", "--group", self.group, "--output", "json", program="deja")
-        self.assertEqual(json.loads(asked), {"dependency": "probe", "breakers": 1})
+        self.assertEqual({name: json.loads(asked)[name] for name in ("dependency", "handler", "state")}, {"dependency": "probe", "handler": "probe", "state": "closed"})
         self.await_done([self.records], program)
         self.await_log(program, "breaker is closed")
         actions = self.database.rows("select action, reason, detail->>'dependency' as dependency from deja.audit_log")
@@ -89,7 +89,9 @@ class WhenAnOperatorDecides(OutageTest):
 
     def test_R4_one_record_is_moved_out_of_the_way(self):
         program = self.start_with_an_outage(open_ms=3_600_000)
-        done = self.order("dead-letter", "--offset", "5")
+        wait_until(lambda: self.database.value("select max(blocked_by) from deja.lanes") == "probe (offset 5)", 20, "the record's name in the row", program)
+        done = self.order("dead-letter")  # the one that holds it up
+        self.assertEqual(done["offset"], 5)
         self.await_done([self.records], program)
         (letter,) = self.database.rows("select id, cause, stage, error, \"offset\" as at from deja.dead_letters")
         self.assertEqual((letter["at"], letter["cause"], letter["stage"], letter["id"]), (5, "operator", "operator", done["dlq_id"]))
