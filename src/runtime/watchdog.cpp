@@ -43,7 +43,10 @@ Watchdog::Watchdog(milliseconds handler_timeout, const core::Clock& clock, std::
     : timeout_(handler_timeout), grace_(grace_of(handler_timeout)), clock_(clock), hangs_(std::move(hangs)) {}
 
 void Watchdog::start() {
-  last_look_ = clock_.now();
+  {
+    const std::lock_guard lock(mutex_);
+    last_look_ = clock_.now();
+  }
   thread_ = std::thread([this] { run(); });
 }
 
