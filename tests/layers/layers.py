@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the sources against the layering rules: who may include whom, and where drivers and SQL may appear.
+"""Holds the sources against the layering rules: who may include whom, and where drivers, SQL and the time of day may appear.
 
 usage: layers.py [PROJECT_DIR]
 
@@ -30,6 +30,9 @@ DRIVERS = {
     "libmicrohttpd": (re.compile(r"microhttpd\.h"), ("src/ops/",)),
 }
 SQL_ALLOWED = ("src/postgres/",)
+# The host's time of day may jump (D13), so that nothing is decided by it: it is there to be shown.
+TIME_OF_DAY = re.compile(r"\bsystem_clock\b|\bgettimeofday\b|\bCLOCK_REALTIME\b|\bstd::time\(|(?<![\w:.>])time\(\s*(nullptr|NULL|0)\s*\)")
+TIME_OF_DAY_ALLOWED = ("src/ops/", "src/cli/", "src/runtime/lane_metrics.cpp", "src/runtime/breakers.cpp")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 SQL = re.compile(
@@ -99,6 +102,10 @@ def check_file(name, source):
             yield number, f"{layer} may not include {first}: {target}"
         elif layer == "core" and target in ("deja/application.h", "deja/query.h", "deja/runtime.h", "deja/testing.h", "deja/deja.h"):
             yield number, f"core may not include what lies above it: {target}"
+    if not name.startswith(TIME_OF_DAY_ALLOWED):
+        for number, text in enumerate(source.splitlines(), 1):
+            if TIME_OF_DAY.search(text.split("//")[0]):
+                yield number, "nothing may be decided by the host's time of day: a core::Clock, or the database's clock"
     if not public and not name.startswith(SQL_ALLOWED):
         for number, text in string_literals(without_includes(source)):
             if SQL.search(text.replace("\\n", "\n").replace('\\"', '"')):

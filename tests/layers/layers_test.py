@@ -39,6 +39,12 @@ class LayersTest(unittest.TestCase):
     def test_a_clean_tree_has_none(self):
         self.assertEqual(self.violations({}), [])
 
+    def test_D13_the_time_of_day_is_shown_and_decides_nothing(self):
+        for text in ("auto now = std::chrono::system_clock::now();\n", "auto now = time(nullptr);\n", "clock_gettime(CLOCK_REALTIME, &t);\n"):
+            for place in ("src/core/x.cpp", "src/runtime/x.cpp", "src/kafka/x.cpp", "src/postgres/x.cpp"):
+                self.expect_one(place, text, "time of day")
+        self.assertEqual(self.violations({"src/ops/log.cpp": "std::chrono::system_clock::now();\n", "src/runtime/x.cpp": "// as system_clock\nruntime(0);\n"}), [])
+
     def test_core_includes_no_other_layer(self):
         for layer in ("config", "kafka", "postgres", "runtime", "ops", "testing", "application", "cli"):
             self.expect_one("src/core/new.cpp", f'#include "{layer}/x.h"\n', f"core may not include {layer}")
