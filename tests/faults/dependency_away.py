@@ -46,7 +46,7 @@ class WhenADependencyIsAway(OutageTest):
         self.assertEqual(set(self.breakers()[0]), {"dependency", "handler", "state", "since", "cause"})
 
         rebalances = scrape(self.port).sum("deja_rebalances_total")
-        calls, since = self.refusals(), time.monotonic()
+        since, calls = time.monotonic(), self.refusals()
         wait_until(lambda: self.refusals() >= calls + 4, 60, "further probes", program)
         self.assertGreaterEqual(time.monotonic() - since, 3 * OPEN_MS / 1000, "one call, then a pause, and so on")
         self.assertEqual((self.consumed(), self.effects(), self.letters()), (25, 25, 0))
