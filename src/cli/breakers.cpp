@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 
 #include <nlohmann/json.hpp>
 
@@ -24,14 +23,16 @@ struct ResetOptions {
   ChangeOptions change;
 };
 
+bool show(Output& output, const postgres::BreakerRow& row) { return output.row({row.dependency, row.handler, row.state, row.since, cell_of(row.cause)}); }
+
 int show(const Context& context) {
   Output output(context.list, breakers_fields);
   const auto config = context.load();
   const auto connection = open_postgres(config, "breakers");
   const auto& schema = config.text("postgres.schema");
   postgres::check_schema(*connection, schema);
-  for (auto& row : postgres::Admin(*connection, schema, context.group(config)).breakers())
-    if (!output.row({row.dependency, row.handler, row.state, row.since, cell_of(row.cause)})) break;
+  for (const auto& row : postgres::Admin(*connection, schema, context.group(config)).breakers())
+    if (!show(output, row)) break;
   output.finish();
   return exit_code::clean;
 }
@@ -65,10 +66,12 @@ int reset(const Context& context, const ResetOptions& options) {
       postgres::AuditLogStore(schema).append(*connection, {"breakers reset", group, options.change.reason, detail.dump()});
     });
   });
-  auto rows = meant();
-  for (const auto until = std::chrono::steady_clock::now() + taken_up_within; !all_closed(rows) && std::chrono::steady_clock::now() < until; rows = meant())
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  for (const auto& row : rows) output.row({row.dependency, row.handler, row.state, row.since, cell_of(row.cause)});
+  std::vector<postgres::BreakerRow> rows;
+  taken_up(taken_up_within, [&] {
+    rows = meant();
+    return all_closed(rows);
+  });
+  for (const auto& row : rows) show(output, row);
   output.finish();
   return exit_code::clean;
 }

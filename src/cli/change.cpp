@@ -1,6 +1,7 @@
 #include "cli/change.h"
 
 #include <iostream>
+#include <thread>
 
 #include <unistd.h>
 
@@ -54,6 +55,15 @@ void confirm(const ChangeOptions& options, const Change& change) {
   } else if (const auto typed = answer_to(change.summary + ". Go on (yes)?"); typed != "yes") {
     throw Stop(exit_code::usage, "not confirmed: nothing was changed");
   }
+}
+
+bool taken_up(std::chrono::milliseconds within, const std::function<bool()>& is_so) {
+  const auto until = std::chrono::steady_clock::now() + within;
+  while (!is_so()) {
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  return true;
 }
 
 }  // namespace deja::cli

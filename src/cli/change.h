@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -33,5 +35,8 @@ struct Change {
 
 /// Returns when the change is meant. Throws Stop: 64 when an option is missing (or the answer at the terminal is no), 65 when the number is another one.
 void confirm(const ChangeOptions& options, const Change& change);
+
+/// For what programs take up by themselves: asks until it is so. False: not within the time.
+bool taken_up(std::chrono::milliseconds within, const std::function<bool()>& is_so);
 
 }  // namespace deja::cli

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
-#include <thread>
 
 #include <nlohmann/json.hpp>
 
@@ -93,10 +92,10 @@ int dead_letter(const Context& context, const OrderOptions& options) {
   });
   // Its owner does it in a batch of its own.
   std::optional<std::int64_t> id;
-  for (const auto until = std::chrono::steady_clock::now() + taken_up_within; !id && std::chrono::steady_clock::now() < until;) {
+  taken_up(taken_up_within, [&] {
     id = change.moves().dead_letter_id(change.connection(), p.name, offset);
-    if (!id) std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
+    return id.has_value();
+  });
   output.row({p.name.group, p.name.topic, std::int64_t{p.name.partition}, offset, id ? Cell(*id) : Cell()});
   output.finish();
   if (!id) std::cerr << "not yet: it is done when a program has worked off what is before it in its lane (deja dlq list)\n";

@@ -12,8 +12,7 @@ BreakerStore::BreakerStore(const std::string& schema, std::string group, std::st
                       "values ($1, $2, $3, $4, $5, to_timestamp($6::float8 / 1000), nullif($7, '')) "
                       "on conflict (group_id, dependency, handler, instance) do update set state = excluded.state, since = excluded.since, cause = excluded.cause, "
                       "seen_at = clock_timestamp()", schema);
-  leave_ = with_schema("delete from {schema}.breakers where group_id = $1 and instance = $2", schema);
-  forget_ = with_schema("delete from {schema}.breakers where group_id = $1 and seen_at < clock_timestamp() - interval '7 days'", schema);
+  leave_ = with_schema("delete from {schema}.breakers where group_id = $1 and (instance = $2 or seen_at < clock_timestamp() - interval '7 days')", schema);
 }
 
 std::vector<BreakerStore::Named> BreakerStore::sync(Connection& c, const std::vector<core::BreakerStatus>& breakers) const {
@@ -21,7 +20,6 @@ std::vector<BreakerStore::Named> BreakerStore::sync(Connection& c, const std::ve
   in_transaction(c, [&] {
     for (const auto& r : c.exec_params(take_, {group_, instance_})) asked.push_back({r[0].c_str(), r[1].c_str()});
     for (const auto& b : breakers) c.exec_params(show_, {group_, instance_, b.dependency, b.handler, b.state, std::to_string(b.since_ms), b.cause});
-    c.exec_params(forget_, {group_});
   });
   return asked;
 }

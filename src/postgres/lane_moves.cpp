@@ -15,10 +15,18 @@ const std::string fenced = "owner_token = null, batch_seq = batch_seq + 1, suspe
 const std::string ordered = "owner_token = null, batch_seq = batch_seq + 1";
 // An order for one record means nothing in another place, or another log.
 const std::string no_record_ordered = "dead_letter_at = null, dead_letter_reason = null, ";
+// One lane of it, or all.
+const std::string of_lane = of_partition + " and lane = coalesce($4::int, lane)";
 
 std::vector<std::optional<std::string>> arguments(const LanePartition& p) { return {p.group, p.topic, std::to_string(p.partition)}; }
 std::vector<std::optional<std::string>> arguments(const LanePartition& p, std::initializer_list<std::string> more) {
   auto all = arguments(p);
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+std::vector<std::optional<std::string>> arguments(const LanePartition& p, std::optional<std::int32_t> lane, std::initializer_list<std::string> more) {
+  auto all = arguments(p);
+  all.push_back(lane ? std::optional(std::to_string(*lane)) : std::nullopt);
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -94,19 +102,18 @@ std::string LaneMoves::accept_loss(Connection& c, const LanePartition& partition
 }
 
 void LaneMoves::pause(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane, const std::string& reason) const {
-  c.exec_params(sql("update {schema}.lanes set pause_reason = $4, " + ordered + of_partition + " and lane = coalesce(nullif($5, '')::int, lane)"),
-                arguments(partition, {reason, lane ? std::to_string(*lane) : ""}));
+  c.exec_params(sql("update {schema}.lanes set pause_reason = $5, " + ordered + of_lane), arguments(partition, lane, {reason}));
 }
 
 void LaneMoves::resume(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane) const {
-  c.exec_params(sql("update {schema}.lanes set pause_reason = null, paused_cause = null, blocked_by = null, " + ordered + of_partition + " and pause_reason is not null and lane = coalesce(nullif($4, '')::int, lane)"),
-                arguments(partition, {lane ? std::to_string(*lane) : ""}));
+  c.exec_params(sql("update {schema}.lanes set pause_reason = null, paused_cause = null, blocked_by = null, " + ordered + of_lane + " and pause_reason is not null"),
+                arguments(partition, lane, {}));
 }
 
 // Which lane the record is in only its owner can say, which passes the order over where it is not.
 void LaneMoves::dead_letter(Connection& c, const LanePartition& partition, std::optional<std::int32_t> lane, std::int64_t offset, const std::string& reason) const {
-  c.exec_params(sql("update {schema}.lanes set dead_letter_at = $4::bigint, dead_letter_reason = $5, " + ordered + of_partition + " and next_offset <= $4::bigint and lane = coalesce(nullif($6, '')::int, lane)"),
-                arguments(partition, {std::to_string(offset), reason, lane ? std::to_string(*lane) : ""}));
+  c.exec_params(sql("update {schema}.lanes set dead_letter_at = $5::bigint, dead_letter_reason = $6, " + ordered + of_lane + " and next_offset <= $5::bigint"),
+                arguments(partition, lane, {std::to_string(offset), reason}));
 }
 
 std::optional<std::int64_t> LaneMoves::dead_letter_id(Connection& c, const LanePartition& partition, std::int64_t offset) const {

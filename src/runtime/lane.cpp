@@ -102,14 +102,13 @@ Next Lane::work(Worker& worker) {
     return Next::idle();
   }
   // an operator's order shows as a row that moved, and need not wait
-  if (owned_ && !doubtful_ && verify_.exchange(false)) {
+  if (verify_.exchange(false) && owned_ && !doubtful_) {
     doubtful_ = true;
     settle(worker);
   }
   // what waits for a dependency need not wait to close; what waits for the database has to
   if (now < not_before_ && (!close_by || doubtful_)) return Next::at(close_by ? std::min(*close_by, not_before_) : not_before_);
   if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start", "kafka");
-  if (verify_.exchange(false)) doubtful_ = true;
   if (doubtful_) settle(worker);
   if (close_by) return behind() && row_.pause_reason.empty() && !gave_up_ && now >= not_before_ && load_batch() ? run_batch(worker) : close_step(worker);
   fill_outbox(worker);

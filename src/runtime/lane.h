@@ -127,6 +127,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   void fence();
   Next wait(Worker& worker, std::string cause, std::string blocked_by, std::optional<std::chrono::milliseconds> at_least = std::nullopt);
   std::optional<Next> wait_for_breakers();
+  Next breaker_is_open(const Need& need, core::Steady::time_point ask_again);
   Next unless_closing(Next later) const;
   Next refused(Worker& worker, const DependencyAway& e);
   std::string blocker(const Need& need) const;

@@ -36,11 +36,15 @@ std::optional<Next> Lane::wait_for_breakers() {
     if (turn.probe) plan_.stop_before(1);
     if (turn.allowed) continue;
     give_turns_back();
-    not_before_ = std::min(turn.again, now + ask_again_after);
-    set_pause(need.dependency + " is unavailable, says the handler; its breaker is open", blocker(need));
-    return unless_closing(Next::at(not_before_));
+    return breaker_is_open(need, std::min(turn.again, now + ask_again_after));
   }
   return std::nullopt;
+}
+
+Next Lane::breaker_is_open(const Need& need, core::Steady::time_point ask_again) {
+  not_before_ = ask_again;
+  set_pause(need.dependency + " is unavailable, says the handler; its breaker is open", blocker(need));
+  return unless_closing(Next::at(not_before_));
 }
 
 // A stop does not wait for a dependency.
@@ -52,17 +56,12 @@ Next Lane::unless_closing(Next later) const {
 Next Lane::refused(Worker& worker, const DependencyAway& e) {
   const Need need{label_of(e.dependency), spec_.name};
   if (std::find(needs_.begin(), needs_.end(), need) == needs_.end()) needs_.push_back(need);
-  for (const auto& other : needs_)
-    if (other != need) context_.breakers.give_back(other, this);
   const auto why = need.dependency + " is unavailable";
   const auto now = context_.clock.now();
   context_.dependencies.down(need.dependency, why);
   const auto state = context_.breakers.failed(need, this, now, worker.random().unit(), e.retry_after.value_or(milliseconds(0)), why);
-  if (state != core::BreakerState::closed) {  // it has the time from now on
-    not_before_ = now + ask_again_after;
-    set_pause(why + ", says the handler; its breaker is open", blocker(need));
-    return unless_closing(Next::at(not_before_));
-  }
+  give_turns_back();  // of the other needs: that of this one was used
+  if (state != core::BreakerState::closed) return breaker_is_open(need, now + ask_again_after);
   return unless_closing(wait(worker, why + ", says the handler", blocker(need), e.retry_after));
 }
 
