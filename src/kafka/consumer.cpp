@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <set>
 
@@ -13,6 +14,8 @@
 namespace deja::kafka {
 
 namespace {
+
+constexpr std::chrono::seconds most_leaving{10}, most_committing{5};
 
 ListPointer make_list(const Partitions& partitions, std::int64_t offset) {
   ListPointer list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
@@ -71,7 +74,8 @@ class Consumer::Impl {
   }
   ~Impl() {
     close();
-    if (client_ && !end_client(client_.release()))
+    if (abandoned_) (void)client_.release();  // ends with the process
+    else if (!end_client(client_.release()))
       log_.warn("librdkafka does not end its threads; they end with the process, the group was left in order");
   }
 
@@ -148,24 +152,26 @@ class Consumer::Impl {
       element->metadata_size = o.metadata.size();
       std::memcpy(element->metadata, o.metadata.data(), o.metadata.size());
     }
-    if (const auto error = rd_kafka_commit(client(), list.get(), wait ? 0 : 1)) commit_failed(error);
+    if (wait) commit_and_wait(list.get());
+    else if (const auto error = rd_kafka_commit(client(), list.get(), 1)) commit_failed(error);
   }
 
   void close() {
-    if (!client_ || closed_) return;
+    if (closed_) return;
+    cooperative_ = cooperative();
     closed_ = true;
-    if (cannot_close()) {
-      rd_kafka_set_log_level(client_.get(), 0);  // calls back from its own threads no more
-      client_.release();                         // ends with the process; the group misses it when its session ends
-      return;
-    }
-    rd_kafka_consumer_close(client());
+    if (cannot_close()) return abandon();
+    if (leave_group()) return;
+    log_.warn("leaving the group takes too long; it misses this member when its session ends");
+    abandon();
   }
 
   std::atomic<std::int64_t> commit_errors{0};
   std::atomic<bool> commit_doubt{false};
 
+  // Not asked for while it closes: that may wait for ever (librdkafka's issue 4041).
   bool cooperative() const {
+    if (closed_) return cooperative_;
     const char* protocol = rd_kafka_rebalance_protocol(client());
     return protocol && std::strcmp(protocol, "COOPERATIVE") == 0;
   }
@@ -173,6 +179,33 @@ class Consumer::Impl {
  private:
   // Before 2.3 librdkafka aborts the process when a cooperative member closes that had no assignment yet (its issue 4312).
   bool cannot_close() const { return !was_assigned_ && cooperative_configured_ && rd_kafka_version() < 0x02030000; }
+
+  // Bounded, as a stop must end: rd_kafka_commit() waits for a coordinator for as long as there is none.
+  void commit_and_wait(const rd_kafka_topic_partition_list_t* offsets) {
+    const QueuePointer queue(rd_kafka_queue_new(client()));
+    auto error = rd_kafka_commit_queue(client(), offsets, queue.get(), nullptr, nullptr);
+    if (!error) {
+      const EventPointer reply(rd_kafka_queue_poll(queue.get(), static_cast<int>(std::chrono::milliseconds(most_committing).count())));
+      error = reply ? rd_kafka_event_error(reply.get()) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+    }
+    if (error && error != RD_KAFKA_RESP_ERR__NO_OFFSET) commit_failed(error);
+  }
+
+  // The group misses the member when its session ends.
+  void abandon() {
+    rd_kafka_set_log_level(client(), 0);  // calls back from its own threads no more
+    abandoned_ = true;
+  }
+
+  // As rd_kafka_consumer_close() does, but bounded: it waits for ever when an assignment meets it (librdkafka's issue 4527, mended in 2.4).
+  bool leave_group() {
+    const QueuePointer queue(rd_kafka_queue_new(client()));
+    const ErrorPointer refused(rd_kafka_consumer_close_queue(client(), queue.get()));
+    if (refused) return false;
+    const auto until = std::chrono::steady_clock::now() + most_leaving;
+    while (!rd_kafka_consumer_closed(client()) && std::chrono::steady_clock::now() < until) rd_kafka_queue_poll_callback(queue.get(), 100);
+    return rd_kafka_consumer_closed(client()) != 0;
+  }
 
   // librdkafka stops a partition for good whose offset was not in the log (auto.offset.reset=error): it cannot be sought, only be
   // assigned anew. Not while partitions are to be given up: the assignment would be taken for the answer to that.
@@ -283,7 +316,7 @@ class Consumer::Impl {
   GroupListener& listener_;
   core::Log& log_;
   const bool cooperative_configured_;
-  bool closed_ = false;
+  bool closed_ = false, abandoned_ = false, cooperative_ = false;
   bool giving_up_ = false;  // asked to, and not done yet
   bool was_assigned_ = false;
   std::set<Partition> stopped_;
