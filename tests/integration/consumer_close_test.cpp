@@ -51,7 +51,7 @@ bool poll_until(F&& done, Member& one, Member* other = nullptr) {
   return done();
 }
 
-class AMemberThatIsAskedForItsPartitions : public testing::TestWithParam<const char*> {};
+class AMemberThatIsAskedForItsPartitions : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(AMemberThatIsAskedForItsPartitions, CloseEndsAlthoughNobodyAnswered) {
   const char* servers = std::getenv("DEJA_KAFKA");
@@ -74,7 +74,7 @@ TEST_P(AMemberThatIsAskedForItsPartitions, CloseEndsAlthoughNobodyAnswered) {
   EXPECT_TRUE(poll_until([&] { return other.listener.owned == 2; }, other)) << "the group missed that it left";
 }
 
-INSTANTIATE_TEST_SUITE_P(Protocols, AMemberThatIsAskedForItsPartitions, testing::Values("cooperative-sticky", "range"),
+INSTANTIATE_TEST_SUITE_P(Protocols, AMemberThatIsAskedForItsPartitions, ::testing::Values("cooperative-sticky", "range"),
                          [](const auto& test) { return std::string(test.param) == "range" ? "eager" : "cooperative"; });
 
 }  // namespace
