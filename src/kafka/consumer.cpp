@@ -203,7 +203,12 @@ class Consumer::Impl {
     const ErrorPointer refused(rd_kafka_consumer_close_queue(client(), queue.get()));
     if (refused) return false;
     const auto until = std::chrono::steady_clock::now() + most_leaving;
-    while (!rd_kafka_consumer_closed(client()) && std::chrono::steady_clock::now() < until) rd_kafka_queue_poll_callback(queue.get(), 100);
+    while (!rd_kafka_consumer_closed(client()) && std::chrono::steady_clock::now() < until) {
+      // by events: the poll with callbacks aborts at what has none, a fetched record for example
+      const EventPointer event(rd_kafka_queue_poll(queue.get(), 100));
+      if (event && rd_kafka_event_type(event.get()) == RD_KAFKA_EVENT_REBALANCE)
+        guarded([&] { rebalance(rd_kafka_event_error(event.get()), rd_kafka_event_topic_partition_list(event.get())); });
+    }
     return rd_kafka_consumer_closed(client()) != 0;
   }
 
