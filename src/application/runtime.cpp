@@ -67,6 +67,11 @@ runtime::EngineOptions Runtime::Impl::engine_options() const {
   o.crash_max_starts = static_cast<std::int32_t>(c.integer("crash.max.starts"));
   o.breaker = {static_cast<std::int32_t>(c.integer("breaker.failure.count")), c.duration("breaker.open.ms")};
   o.handler_timeout = c.duration("handler.timeout.ms");
+  o.retry_max_attempts = static_cast<std::int32_t>(c.integer("retry.max.attempts"));
+  o.retry_deadline = c.duration("retry.deadline.ms");
+  o.park_max = static_cast<std::size_t>(c.integer("park.max.records"));
+  o.park_key_max = static_cast<std::size_t>(c.integer("park.key.max.records"));
+  o.park_or_die = c.text("park.policy") == "dead";
   o.backoff_base = c.duration("retry.backoff.base.ms");
   o.backoff_max = c.duration("retry.backoff.max.ms");
   return o;

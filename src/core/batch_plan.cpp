@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
-#include "core/disposition.h"
-
 namespace deja::core {
+
+ForcedFailure killed(std::int32_t starts) {
+  return {Trouble::killed_process, "the process ended without a result each of the " + std::to_string(starts) + " times that this record ran alone in it (crash.max.starts)"};
+}
 
 BatchShape BatchPlan::next(std::size_t available, std::int64_t first_offset) const {
   BatchShape shape;
@@ -19,7 +21,7 @@ void BatchPlan::needs_savepoints(std::int64_t last_offset) { savepoints_until_ =
 
 void BatchPlan::failed_at_commit(std::size_t records, std::string error) {
   limit_ = 1;
-  if (records == 1) forced_ = {cause::exhausted, "commit", std::move(error)};
+  if (records == 1) forced_ = {Trouble::at_commit, std::move(error)};
 }
 
 std::uint32_t BatchPlan::repeat(std::size_t records) {
@@ -34,7 +36,7 @@ void BatchPlan::too_slow(std::size_t first, std::size_t count, std::string error
     limit_ = count / 2;
   } else {
     limit_ = 1;
-    forced_ = {cause::exhausted, "commit", std::move(error)};
+    forced_ = {Trouble::too_slow, std::move(error)};
   }
 }
 

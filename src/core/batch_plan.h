@@ -4,15 +4,19 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
+
+#include "core/redelivery.h"
 
 namespace deja::core {
 
 /// A record fails with this, without being run.
 struct ForcedFailure {
-  std::string_view cause, stage;
+  Trouble trouble = Trouble::at_commit;
   std::string error;
 };
+
+/// R1: it ran alone so many times, and each time the process ended.
+ForcedFailure killed(std::int32_t starts);
 
 /// How the next try at the front of a lane's records is made.
 struct BatchShape {

@@ -6,8 +6,8 @@
 
 namespace deja::core {
 
-/// How a consumed record ended. The words are public: metrics, SQL, CLI and docs use them.
-enum class Disposition { processed, duplicate, conflict, dead };
+/// How a consumed record ended; `parked` is on the way. The words are public: metrics, SQL, CLI and docs use them.
+enum class Disposition { processed, duplicate, conflict, dead, discarded, parked };
 
 constexpr std::string_view word(Disposition disposition) {
   switch (disposition) {
@@ -15,6 +15,8 @@ constexpr std::string_view word(Disposition disposition) {
     case Disposition::duplicate: return "duplicate";
     case Disposition::conflict: return "conflict";
     case Disposition::dead: return "dead";
+    case Disposition::discarded: return "discarded";
+    case Disposition::parked: return "parked";
   }
   return "";
 }
@@ -27,6 +29,7 @@ inline constexpr std::string_view killed_process = "killed_process";  // the pro
 inline constexpr std::string_view undecodable = "undecodable";  // the key function threw
 inline constexpr std::string_view oversized = "oversized";      // an event of it is larger than Kafka takes
 inline constexpr std::string_view key_missing = "key_missing";
+inline constexpr std::string_view overflow = "overflow";        // no room to park it, and park.policy is dead
 inline constexpr std::string_view conflict = "conflict";
 inline constexpr std::string_view producer = "producer";      // of duplicates: a known key at another offset
 inline constexpr std::string_view redelivery = "redelivery";  // of duplicates: the same offset again

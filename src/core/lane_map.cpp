@@ -19,14 +19,22 @@ std::optional<std::string> ordering_key(const std::function<std::optional<std::s
   return std::nullopt;
 }
 
+std::uint64_t ordering_hash(std::string_view ordering_key) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const char c : ordering_key) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  return mixed(hash);
+}
+
+std::optional<std::uint64_t> ordering_hash(const std::function<std::optional<std::string>(const Record&)>& ordering, const SourceRecord& source) {
+  if (!ordering) return source.view.key ? std::optional(ordering_hash(*source.view.key)) : std::nullopt;  // without a copy
+  const auto key = ordering_key(ordering, source);
+  return key ? std::optional(ordering_hash(*key)) : std::nullopt;
+}
+
 std::int32_t lane_of(std::optional<std::string_view> ordering_key, std::int64_t offset, std::int32_t lanes) {
   if (lanes <= 1) return 0;
-  auto hash = static_cast<std::uint64_t>(offset);
-  if (ordering_key) {
-    hash = 0xcbf29ce484222325U;
-    for (const char c : *ordering_key) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  }
-  return static_cast<std::int32_t>(mixed(hash) % static_cast<std::uint64_t>(lanes));
+  const auto hash = ordering_key ? ordering_hash(*ordering_key) : mixed(static_cast<std::uint64_t>(offset));
+  return static_cast<std::int32_t>(hash % static_cast<std::uint64_t>(lanes));
 }
 
 }  // namespace deja::core

@@ -25,9 +25,14 @@ struct LaneMap {
 /// What the record is ordered by: `ordering`'s key, else (and where it throws) the record key.
 std::optional<std::string> ordering_key(const std::function<std::optional<std::string>(const Record&)>& ordering, const SourceRecord& source);
 
+/// A hash of what the record is ordered by; nothing: it is ordered with nothing. Never changes: lanes and parked records are found by it.
+/// Two keys with one hash would be ordered with each other, which breaks nothing.
+/// Source: FNV-1a, 64 bits (draft-eastlake-fnv), finished with the mixer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+std::optional<std::uint64_t> ordering_hash(const std::function<std::optional<std::string>(const Record&)>& ordering, const SourceRecord& source);
+std::uint64_t ordering_hash(std::string_view ordering_key);
+
 /// The lane of a record among `lanes`: a pure function of stored bytes. Records of one ordering key share a lane; one without any
 /// is ordered with nothing and goes by its offset.
-/// Source: FNV-1a, 64 bits (draft-eastlake-fnv), finished with the mixer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 std::int32_t lane_of(std::optional<std::string_view> ordering_key, std::int64_t offset, std::int32_t lanes);
 
 }  // namespace deja::core

@@ -21,6 +21,8 @@ constexpr MetricRow rows[] = {
     {"deja_attempts_total", counter, "topic,handler,result", "",
      "Handler calls by result: ok, failed, rejected, unavailable. A rising share of failed or rejected: look at the "
      "dead letters' errors."},
+    {"deja_redeliveries_total", counter, "handler", "",
+     "Handler calls for records that were parked, by the handler. Compare with deja_attempts_total: what redelivery adds to the load."},
     {"deja_handler_duration_seconds", histogram, "topic,handler", "latency",
      "Time of one handler call, SQL that it waits for included. Compare with handler.timeout.ms."},
     {"deja_claim_duration_seconds", histogram, "topic,handler", "latency",
@@ -35,6 +37,11 @@ constexpr MetricRow rows[] = {
     {"deja_batch_repeats_total", counter, "cause", "",
      "Batches rolled back and run again, by cause. Deadlocks and serialization failures: handlers touch shared rows "
      "in different orders."},
+    // Parked records
+    {"deja_parked_records", gauge, "topic,handler", "",
+     "Records that failed and wait for another attempt, and those of their ordering keys behind them. `deja parked list` has each. sum() over instances."},
+    {"deja_parked_oldest_age_seconds", gauge, "topic,handler", "",
+     "Age of the parked record that was seen first; 0 when there is none. Beyond retry.deadline.ms: an outage, or many behind one key. max() over instances."},
     // Dead letters
     {"deja_dead_letters", gauge, "topic,handler", "",
      "Dead letters that wait for an operator. `deja dlq list` shows them with their errors. sum() over instances."},

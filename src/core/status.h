@@ -19,6 +19,7 @@ struct LaneStatus {
   std::int64_t next_offset = -1;
   std::int64_t log_end_offset = -1;  // -1: not known yet
   std::int64_t queued_records = 0;
+  std::int64_t parked_records = 0;
   std::int64_t next_event_seq = 0;
   std::int64_t published_seq = 0;
   std::string paused_cause;  // empty: not paused

@@ -23,6 +23,7 @@ Json lane_json(const core::LaneStatus& lane) {
           {"next_offset", known(lane.next_offset)},
           {"log_end_offset", known(lane.log_end_offset)},
           {"queued_records", lane.queued_records},
+          {"parked_records", lane.parked_records},
           {"next_event_seq", lane.next_event_seq},
           {"published_seq", lane.published_seq},
           {"paused_cause", given(lane.paused_cause)},

@@ -4,18 +4,9 @@
 #include "core/utf8.h"
 #include "postgres/arrays.h"
 #include "postgres/sql.h"
+#include "postgres/values.h"
 
 namespace deja::postgres {
-
-namespace {
-std::string bytea_or_null(const Connection& c, std::optional<std::string_view> bytes) {
-  return bytes ? c.quote(bytea_text(*bytes)) : "null";
-}
-template <class T>
-std::string number_or_null(const std::optional<T>& n) {
-  return n ? std::to_string(*n) : "null";
-}
-}  // namespace
 
 DeadLetterStore::DeadLetterStore(std::string schema, std::string group, std::string build)
     : schema_(std::move(schema)), group_(std::move(group)), build_(std::move(build)),
@@ -29,18 +20,19 @@ std::vector<DeadLetterId> DeadLetterStore::insert(Connection& c, const LaneState
   if (letters.empty()) return {};
   std::string sql = with_schema("insert into {schema}.dead_letters (group_id, handler, lane, topic, partition, \"offset\", incarnation, record_key, value, "
                     "headers, record_timestamp, key, idempotency_key, digest, cause, stage, error, fingerprint, build, attempts, size, "
-                    "conflict_lane, conflict_offset) values ", schema_);
+                    "conflict_lane, conflict_offset, first_seen, first_failed_at, status) values ", schema_);
+  const auto time_or_now = [&](const std::optional<std::string>& time) { return time ? c.quote(*time) : std::string("now()"); };
   bool first = true;
   for (const auto& d : letters) {
     const auto& v = d.record->view;
     const auto size = v.key.value_or("").size() + v.value.value_or("").size();
     sql += (first ? "(" : ",(") + c.quote(group_) + ',' + c.quote(d.handler) + ',' + std::to_string(lane.id) + ',' + c.quote(v.topic) + ',' +
-           std::to_string(v.partition) + ',' + std::to_string(v.offset) + ",'" + core::to_text(lane.incarnation) + "'," + bytea_or_null(c, v.key) +
+           std::to_string(v.partition) + ',' + std::to_string(v.offset) + ",'" + core::to_text(d.incarnation.value_or(lane.incarnation)) + "'," + bytea_or_null(c, v.key) +
            ',' + bytea_or_null(c, v.value) + ',' + c.quote(core::headers_json(v.headers)) + ',' + std::to_string(v.timestamp_ms) + ',' +
-           (d.key ? c.quote(core::to_text(*d.key)) : "null") + ',' + bytea_or_null(c, d.idempotency_key) + ',' + number_or_null(d.digest) + ',' +
+           uuid_or_null(d.key) + ',' + bytea_or_null(c, d.idempotency_key) + ',' + number_or_null(d.digest) + ',' +
            c.quote(d.cause) + ',' + c.quote(d.stage) + ',' + c.quote(d.error) + ',' + c.quote(d.fingerprint) + ',' + c.quote(build_) + ',' +
            std::to_string(d.attempts) + ',' + std::to_string(size) + ',' + number_or_null(d.conflict_lane) + ',' +
-           number_or_null(d.conflict_offset) + ')';
+           number_or_null(d.conflict_offset) + ',' + time_or_now(d.first_seen) + ',' + time_or_now(d.first_failed_at) + (d.discarded ? ",'discarded')" : ",'open')");
     first = false;
   }
   sql += " on conflict do nothing returning id, \"offset\", "

@@ -23,6 +23,10 @@ struct NewDeadLetter {
   std::int32_t attempts = 1;
   std::optional<std::int32_t> conflict_lane;
   std::optional<std::int64_t> conflict_offset;
+  // Of a record that was parked before.
+  std::optional<core::Uuid> incarnation;
+  std::optional<std::string> first_seen, first_failed_at;  // as Postgres writes and reads them
+  bool discarded = false;                                  // an operator wants no effect of it
 };
 
 struct DeadLetterId {

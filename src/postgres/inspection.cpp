@@ -29,6 +29,7 @@ constexpr std::array wanted = {
     Right{"outbox", "select"},
     Right{"dead_letters", "select,insert,update"},
     Right{"breakers", "select,insert,update,delete"},
+    Right{"parked", "select,insert,update,delete"},
 };
 
 }  // namespace

@@ -48,6 +48,7 @@ std::string map_text(const core::LaneMap& m) {
 }  // namespace
 
 LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::move(schema)), instance_(std::move(instance)) {
+  const std::string parked_of = "(select count(*) from {schema}.parked p where p.lane = lanes.id)";
   const std::string by_name = " from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int and lane = $4::int";
   select_ = sql(std::string("select ") + map_columns + ", id" + by_name + " for update");
   any_ = sql("select 1 from {schema}.lanes where group_id = $1 and topic = $2 limit 1");
@@ -64,7 +65,7 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
                 "select $1, $2, $3::int, n, $4::bigint, $5::int, $6::int, $7, i.incarnation "
                 "from generate_series(0, $5::int - 1) n, (select gen_random_uuid() as incarnation) i on conflict do nothing");
   const std::string of_partition = " from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int order by lane";
-  partition_ = sql(std::string("select ") + map_columns + ", next_offset, next_event_seq - 1 - published_seq" + of_partition);
+  partition_ = sql(std::string("select ") + map_columns + ", next_offset, next_event_seq - 1 - published_seq, " + parked_of + of_partition);
   partition_locked_ = sql("select 1" + of_partition + " for update");
   join_ = sql("insert into {schema}.lanes (group_id, topic, partition, lane, next_offset, incarnation, leader_epoch, witness_offset, "
               "witness_timestamp, witness_digest, reread_until, pause_reason, dead_letter_at, dead_letter_reason) "
@@ -99,7 +100,7 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
                "where id = $1::int and owner_token = $2::uuid for update skip locked)");
   start_ = sql("update {schema}.lanes set suspect_from = $4::bigint, suspect_starts = $5::int where id = $1::int and owner_token = $2::uuid "
                "and batch_seq = $3::bigint returning id");
-  look_ = sql("select id, owner_token, batch_seq from {schema}.lanes where id = any($1::int[])");
+  look_ = sql("select id, owner_token, batch_seq, parked_version from {schema}.lanes where id = any($1::int[])");
 }
 
 std::string LaneStore::sql(std::string_view s) const { return with_schema(s, schema_); }
@@ -139,6 +140,7 @@ void LaneStore::bring_to(Connection& c, const LaneName& name, const core::LaneMa
     for (const auto& r : rows) {
       if (r[0].as<std::int32_t>() >= stored.lanes) continue;  // of an older map
       if (r[4].as<std::int64_t>() != rows[0][4].as<std::int64_t>()) why = "its lanes stand at different offsets (" + std::string(rows[0][4].c_str()) + ", " + r[4].c_str() + ")";
+      if (r[6].as<std::int64_t>() != 0) why = "lane " + std::string(r[0].c_str()) + " has " + r[6].c_str() + " parked records (deja parked list)";
       if (r[5].as<std::int64_t>() != 0) why = "lane " + std::string(r[0].c_str()) + " has " + r[5].c_str() + " unpublished events";
     }
     const auto where = name.topic + "/" + text(name.partition);
@@ -251,7 +253,7 @@ void LaneStore::show_pause(Connection& c, const LaneState& row, const std::strin
 std::vector<LaneStore::Seen> LaneStore::look(Connection& c, const std::vector<std::int32_t>& ids) const {
   std::vector<Seen> seen;
   for (const auto& r : c.exec_params(look_, {array_text(ids)}))
-    seen.push_back({r[0].as<std::int32_t>(), r[1].is_null() ? "" : r[1].c_str(), r[2].as<std::int64_t>()});
+    seen.push_back({r[0].as<std::int32_t>(), r[1].is_null() ? "" : r[1].c_str(), r[2].as<std::int64_t>(), r[3].as<std::int64_t>()});
   return seen;
 }
 

@@ -104,7 +104,7 @@ class LaneStore {
   struct Seen {
     std::int32_t id;
     std::string token;
-    std::int64_t batch_seq;
+    std::int64_t batch_seq, parked_version;
   };
   /// What /status says of the lane, for `deja lanes`. Leaves a row alone that is locked or has another owner; no part of the protocol,
   /// so batch_seq stays.

@@ -22,8 +22,9 @@ using core::Disposition;
 using core::seconds_since;
 
 Batch::Batch(const BatchSettings& settings, const Stores& stores, postgres::Connection& connection, postgres::PreparedStatements& prepared,
-             const detail::HandlerSpec& spec, detail::HandlerInstance& handler, const postgres::LaneState& row)
-    : settings_(settings), stores_(stores), connection_(connection), prepared_(prepared), spec_(spec), handler_(handler), row_(row),
+             const detail::HandlerSpec& spec, detail::HandlerInstance& handler, const postgres::LaneState& row, const core::ParkedSet& parked,
+             core::Random& random)
+    : settings_(settings), stores_(stores), connection_(connection), prepared_(prepared), spec_(spec), handler_(handler), row_(row), parked_(parked), random_(random),
       collector_(connection, prepared, settings.max_event_bytes) {}
 
 Batch::~Batch() = default;
@@ -34,11 +35,15 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
   forced_ = forced;
   slots_.reserve(records.size());
   for (const auto& r : records) slots_.emplace_back(r);
-  const auto& last = *records.back().source;
+  drain_ = records.front().parked != nullptr;
   postgres::LaneAdvance advance;
-  advance.next_offset = last.view.offset + 1;
+  advance.next_offset = row_.next_offset;
   advance.published_seq = published_seq;
-  advance.witness = witness_of(last, hash_);
+  if (!drain_) {
+    const auto& last = *records.back().source;
+    advance.next_offset = last.view.offset + 1;
+    advance.witness = witness_of(last, hash_);
+  }
   try {
     if (pass_ == Pass::savepoints) {
       deferred_constraints_ = postgres::deferred_constraints(connection_);
@@ -48,7 +53,8 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
     if (!started) throw Fenced();
     DEJA_FAILPOINT(after_begin);
     start_ = *started;
-    leave_to_dead_letters();
+    see_changes_of_operators();
+    drain_ ? look_at_parked() : leave_to_their_rows();
     const auto before_claim = std::chrono::steady_clock::now();
     claim();
     result.claim_seconds = seconds_since(before_claim);
@@ -84,6 +90,7 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
     if (slot.letter) letters.push_back(*slot.letter);
   const auto ids = stores_.dead_letters.insert(connection_, row_, letters);
   DEJA_FAILPOINT(after_dead_letters);
+  close_parked(result);
   result.first_event_seq = start_.next_event_seq;
   result.events = make_events(ids);
   const auto events = static_cast<std::int64_t>(result.events.size());
@@ -99,9 +106,10 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
   result.row.next_event_seq = start_.next_event_seq + events;
   result.row.parked_version = start_.parked_version;
   for (auto& slot : slots_) {
-    slot.outcome.kept = slot.letter.has_value();
+    slot.outcome.kept = slot.letter && !slot.letter->discarded;
     result.outcomes.push_back(slot.outcome);
   }
+  result.drain = drain_;
   result.handler_starts = starts_;
   result.handler_failures = failures_;
   result.handler_rejections = rejections_;
@@ -127,8 +135,9 @@ std::vector<core::OutboundEvent> Batch::make_events(const std::vector<postgres::
       const auto mine = emitted.find(offset);
       if (mine == emitted.end()) continue;
       std::int64_t ordinal = 0;
-      for (auto* event : mine->second) events.push_back(handler_event(std::move(*event), *slot.prepared, settings_.scope, row_.incarnation, ordinal++, hash_));
-    } else if (slot.letter && !settings_.dlq_topic.empty()) {
+      const auto& log = slot.prepared->parked ? slot.prepared->parked->incarnation : row_.incarnation;
+      for (auto* event : mine->second) events.push_back(handler_event(std::move(*event), *slot.prepared, settings_.scope, log, ordinal++, hash_));
+    } else if (slot.letter && !slot.letter->discarded && !settings_.dlq_topic.empty()) {
       const auto id = std::find_if(ids.begin(), ids.end(), [&](const auto& i) { return i.offset == offset; });
       if (id != ids.end()) events.push_back(dead_letter_event(*slot.letter, *id, settings_, hash_));
     }

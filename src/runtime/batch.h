@@ -15,6 +15,9 @@
 #include "core/batch_plan.h"
 #include "core/disposition.h"
 #include "core/outbound_event.h"
+#include "core/parked_set.h"
+#include "core/random.h"
+#include "core/redelivery.h"
 #include "core/source_record.h"
 #include "postgres/audit_log_store.h"
 #include "postgres/breaker_store.h"
@@ -23,6 +26,7 @@
 #include "postgres/key_store.h"
 #include "postgres/lane_store.h"
 #include "postgres/outbox_store.h"
+#include "postgres/parked_store.h"
 #include "runtime/collector.h"
 #include "runtime/prepared_record.h"
 #include "runtime/thrown.h"
@@ -41,6 +45,9 @@ struct BatchSettings {
   std::string group;
   std::chrono::milliseconds handler_timeout{60'000};
   std::size_t max_event_bytes = 1'000'000;  // librdkafka's default of message.max.bytes
+  core::RetryPolicy retry{1, {}, std::chrono::milliseconds(0)};  // of handlers that say nothing else
+  std::size_t park_max = 10'000, park_key_max = 1'000;           // records of a lane, and of an ordering key
+  bool park_or_die = false;                                      // at these bounds: a dead letter, else the lane pauses
 };
 
 struct Stores {
@@ -51,6 +58,7 @@ struct Stores {
   postgres::AuditLogStore audit_log;
   postgres::EventTopicStore event_topics;
   postgres::BreakerStore breakers;
+  postgres::ParkedStore parked;
 };
 
 /// How one record ended.
@@ -60,10 +68,22 @@ struct RecordOutcome {
   std::string cause;  // of a duplicate, conflict or dead letter
   std::string error;
   bool kept = false;         // as a dead letter
+  bool gone = false;         // its parked row is not what it was: it was left alone, and this is no outcome
   postgres::KeyHolder first;  // of a duplicate or conflict: the one that came first
 
   /// It had its disposition before: a redelivery, which counts as no record.
   bool settled_before() const { return disposition == core::Disposition::duplicate && cause == core::cause::redelivery; }
+};
+
+/// As the owner remembers it from `now` on.
+core::ParkedRecord remembered(const postgres::ParkedSummary& summary, core::Steady::time_point now);
+
+/// What the owner of the lane has to remember, or to forget, of parked records.
+struct ParkedChanges {
+  std::optional<std::vector<postgres::ParkedSummary>> reloaded;  // all of them, since an operator changed some; before what follows
+  std::vector<postgres::ParkedSummary> added;
+  std::vector<std::pair<std::int64_t, std::chrono::milliseconds>> again;  // and when
+  std::vector<std::int64_t> removed, promoted;                            // promoted: due now
 };
 
 struct BatchResult {
@@ -71,6 +91,8 @@ struct BatchResult {
   std::vector<RecordOutcome> outcomes;
   std::int64_t first_event_seq = 1;
   std::vector<core::OutboundEvent> events;
+  ParkedChanges parked;
+  bool drain = false;  // of parked records
   std::int64_t handler_starts = 0, handler_failures = 0, handler_rejections = 0;
   std::vector<double> call_seconds;  // of each handler call
   double claim_seconds = 0, commit_seconds = 0;
@@ -86,13 +108,14 @@ enum class Pass {
 class Batch {
  public:
   Batch(const BatchSettings& settings, const Stores& stores, postgres::Connection& connection, postgres::PreparedStatements& prepared,
-        const detail::HandlerSpec& spec, detail::HandlerInstance& handler, const postgres::LaneState& row);
+        const detail::HandlerSpec& spec, detail::HandlerInstance& handler, const postgres::LaneState& row, const core::ParkedSet& parked,
+        core::Random& random);
   ~Batch();
 
   /// Tells the watchdog of the handler calls.
   void watched_by(CallInProgress& call) { call_ = &call; }
 
-  /// Once per object. `published_seq`: how far Kafka has the lane's events. `forced`: the only record fails with it without
+  /// Once per object. `records` are the lane's next ones, or parked ones of different ordering keys. `published_seq`: how far Kafka has the lane's events. `forced`: the only record fails with it without
   /// being run (its failure showed only at COMMIT, or ends the process). When it throws DatabaseAway with result.commit_sent, the outcome is unknown.
   void run(std::span<const PreparedRecord> records, std::int64_t published_seq, Pass pass, BatchResult& result,
            const std::optional<core::ForcedFailure>& forced = std::nullopt);
@@ -107,7 +130,9 @@ class Batch {
     postgres::KeyHolder holder;
   };
 
-  void leave_to_dead_letters();
+  void leave_to_their_rows();
+  void look_at_parked();
+  void see_changes_of_operators();
   void claim();
   bool settle_without_running(Slot& slot);
   const KeyUse* known_use(const PreparedRecord& record) const;
@@ -117,7 +142,16 @@ class Batch {
   void call(Slot& slot);
   std::optional<Thrown> guarded_call(const std::function<void()>& handle, const Slot& first, std::size_t count);
   void succeed(Slot& slot);
-  void fail(Slot& slot, std::string_view cause, std::string_view stage, std::string error, const std::string& type);
+  void fail(Slot& slot, core::Trouble trouble, std::string error, const std::string& type);
+  void park(Slot& slot, std::optional<postgres::ParkedFailure> failure, std::chrono::milliseconds delay);
+  bool has_to_wait(const Slot& slot) const;
+  bool has_room(const Slot& slot) const;
+  bool settle_as_twin(Slot& slot);
+  void obey(Slot& slot);
+  void keep_keys(const Slot& slot);
+  void give_up_keys(const Slot& slot);
+  const core::ParkedSet& parked() const { return reloaded_ ? *reloaded_ : parked_; }
+  void close_parked(BatchResult& result);
   void release_claims();
   std::vector<core::OutboundEvent> make_events(const std::vector<postgres::DeadLetterId>& ids);
   void close(BatchResult& result, const postgres::LaneAdvance& advance);
@@ -135,6 +169,14 @@ class Batch {
   const detail::HandlerSpec& spec_;
   detail::HandlerInstance& handler_;
   postgres::LaneState row_;
+  const core::ParkedSet& parked_;  // as the owner remembers them
+  core::Random& random_;
+  std::optional<core::ParkedSet> reloaded_;
+  std::vector<postgres::ParkedSummary> changed_rows_;
+  bool drain_ = false;  // of parked records
+  // Of this batch, beyond what was parked before.
+  std::unordered_set<std::uint64_t> waiting_;
+  std::vector<const Slot*> parked_here_;
   Pass pass_ = Pass::plain;
   // Whose statement it is that fails: deja's own failures are no record's fault.
   enum class Stage { beginning, handlers, closing, committing } stage_ = Stage::beginning;

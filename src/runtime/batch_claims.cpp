@@ -9,13 +9,17 @@
 
 namespace deja::runtime {
 
-// D2: after a reset, a record that is a dead letter already is left to its row: it is not run, and gets no second disposition.
-void Batch::leave_to_dead_letters() {
+// D2: after a reset, a record that is parked or a dead letter already is left to its row: it is not run, and gets no second disposition.
+void Batch::leave_to_their_rows() {
   const auto first = slots_.front().outcome.offset, until = std::min(row_.reread_until, slots_.back().outcome.offset + 1);
   if (first >= until) return;
   const auto dead = stores_.dead_letters.offsets(connection_, row_, first, until);
   DEJA_FAILPOINT(after_dead_letter_look);
-  const std::unordered_set<std::int64_t> offsets(dead.begin(), dead.end());
+  std::unordered_set<std::int64_t> offsets(dead.begin(), dead.end());
+  if (!parked().empty()) {
+    for (const auto offset : stores_.parked.offsets(connection_, row_, first, until)) offsets.insert(offset);
+    DEJA_FAILPOINT(after_parked_look);
+  }
   for (auto& slot : slots_) {
     if (!offsets.contains(slot.outcome.offset)) continue;
     slot.settled = true;

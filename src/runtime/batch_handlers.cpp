@@ -20,12 +20,16 @@ using core::seconds_since;
 
 bool Batch::settle_without_running(Slot& slot) {
   const auto& p = *slot.prepared;
-  if (!p.failed_cause.empty()) {
-    fail(slot, p.failed_cause, "key", p.error, p.failed_cause);
+  if (p.parked && !p.parked->wanted.empty()) {
+    obey(slot);
+    return true;
+  }
+  if (p.trouble) {
+    fail(slot, *p.trouble, p.error, std::string(core::row_of(*p.trouble).cause));
     return true;
   }
   const auto* known = known_use(p);
-  if (known == nullptr) return false;
+  if (known == nullptr) return settle_as_twin(slot);
   const auto& use = *known;
   slot.settled = true;
   slot.outcome.first = use.holder;
@@ -38,7 +42,7 @@ bool Batch::settle_without_running(Slot& slot) {
   }
   const std::string position = use.holder.topic + "/" + std::to_string(use.holder.partition) + "/" + std::to_string(use.holder.offset);
   if (settings_.quarantine_conflicts)
-    fail(slot, core::cause::conflict, "claim", "the same key came first with another payload, at " + position, "conflict");
+    fail(slot, core::Trouble::conflict, "the same key came first with another payload, at " + position, "conflict");
   slot.outcome.disposition = Disposition::conflict;
   slot.outcome.cause = core::cause::conflict;
   return true;
@@ -61,7 +65,7 @@ void Batch::run_singly() {
 }
 
 void Batch::call(Slot& slot) {
-  if (forced_) return fail(slot, forced_->cause, forced_->stage, forced_->error, std::string(forced_->stage));
+  if (forced_) return fail(slot, forced_->trouble, forced_->error, std::string(core::row_of(forced_->trouble).stage));
   if (pass_ == Pass::savepoints) set_savepoint();
   const Record record(slot.prepared->source->view);
   const auto thrown = guarded_call(
@@ -74,7 +78,7 @@ void Batch::call(Slot& slot) {
   if (!thrown && keep()) return succeed(slot);
   const auto& failure = thrown ? *thrown : *flush_failure_;
   take_back();
-  fail(slot, failure.cause, "handler", failure.message, failure.type);
+  fail(slot, failure.trouble, failure.message, failure.type);
 }
 
 void Batch::run_in_batches() {
@@ -97,7 +101,10 @@ void Batch::run_in_batches() {
 }
 
 void Batch::run_slice(std::vector<Slot*> slice) {
-  if (forced_) return fail(*slice.front(), forced_->cause, forced_->stage, forced_->error, std::string(forced_->stage));
+  if (forced_) return fail(*slice.front(), forced_->trouble, forced_->error, std::string(core::row_of(forced_->trouble).stage));
+  // a record of the other half may have been parked meanwhile
+  std::erase_if(slice, [&](Slot* slot) { return settle_as_twin(*slot); });
+  if (slice.empty()) return;
   if (pass_ == Pass::savepoints) set_savepoint();
   std::vector<const PreparedRecord*> prepared;
   for (const auto* slot : slice) prepared.push_back(slot->prepared);
@@ -115,13 +122,13 @@ void Batch::run_slice(std::vector<Slot*> slice) {
       const auto offset = slot->prepared->source->view.offset;
       const auto reason = std::find_if(rejected.begin(), rejected.end(), [&](const auto& r) { return r.offset == offset; });
       if (reason == rejected.end()) succeed(*slot);
-      else fail(*slot, core::cause::rejected, "handler", reason->reason, "deja::Reject");
+      else fail(*slot, core::Trouble::rejected, reason->reason, "deja::Reject");
     }
     return;
   }
   const auto failure = thrown ? *thrown : *flush_failure_;
   take_back();
-  if (slice.size() == 1) return fail(*slice.front(), failure.cause, "handler", failure.message, failure.type);
+  if (slice.size() == 1) return fail(*slice.front(), failure.trouble, failure.message, failure.type);
   const auto half = slice.begin() + static_cast<std::ptrdiff_t>(slice.size() / 2);
   run_slice({slice.begin(), half});
   run_slice({half, slice.end()});
@@ -149,7 +156,7 @@ std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, c
     raise_unless_own(*failure, spec_.name);
     if (pass_ == Pass::plain) throw NeedsSavepoints(failure->message);
     if (!thrown)
-      thrown = Thrown{std::string(core::cause::exhausted), "swallowed SQL error",
+      thrown = Thrown{core::Trouble::exception, "swallowed SQL error",
                       "the handler caught an SQL error and went on, but the server has given the transaction up: let it pass, or test before you write (" +
                           failure->message + ")", {}};
   }
@@ -172,6 +179,10 @@ void Batch::keep_session_alive() {
 void Batch::succeed(Slot& slot) {
   slot.settled = true;
   slot.outcome.disposition = Disposition::processed;
+  keep_keys(slot);
+}
+
+void Batch::keep_keys(const Slot& slot) {
   slot.prepared->each_key([&](const core::Uuid& key) {
     auto& use = keys_.at(key);
     use.state = KeyState::done;
@@ -179,22 +190,6 @@ void Batch::succeed(Slot& slot) {
     const auto& view = slot.prepared->source->view;
     use.holder = {use.digest, row_.id, view.offset, 0.0, std::string(view.topic), view.partition};
   });
-}
-
-void Batch::fail(Slot& slot, std::string_view cause, std::string_view stage, std::string error, const std::string& type) {
-  slot.settled = true;
-  slot.outcome.disposition = Disposition::dead;
-  slot.outcome.cause = cause;
-  slot.outcome.error = error;
-  if (stage != "key" && stage != "claim") {
-    if (stage != "operator") ++(cause == core::cause::rejected ? rejections_ : failures_);
-    slot.prepared->each_key([&](const core::Uuid& key) { keys_.at(key).state = KeyState::unclaimed; });
-  }
-  slot.letter = dead_letter_of(*slot.prepared, spec_.name, cause, stage, std::move(error), type);
-  if (cause == core::cause::conflict) {
-    slot.letter->conflict_lane = slot.outcome.first.lane;
-    slot.letter->conflict_offset = slot.outcome.first.offset;
-  }
 }
 
 // After a handler returned, in the second pass: sends what it queued and looks for violations that would show only at COMMIT (B5).
@@ -210,7 +205,7 @@ bool Batch::keep() {
     const auto failure = postgres::classify(e, !connection_.broken());
     if (failure.kind == postgres::Failure::own_timeout && connection_.broken()) throw FailedAtCommit(failure.message);
     raise_unless_own(failure, spec_.name);
-    flush_failure_ = Thrown{std::string(core::cause::exhausted), "SQL error " + failure.sqlstate, failure.message, {}};
+    flush_failure_ = Thrown{core::Trouble::exception, "SQL error " + failure.sqlstate, failure.message, {}};
     return false;
   }
 }

@@ -12,6 +12,12 @@ struct Batch::Slot {
   const PreparedRecord* prepared;
   RecordOutcome outcome;
   std::optional<postgres::NewDeadLetter> letter;
+  /// It is parked, again or for the first time; without a failure behind another record.
+  struct Parking {
+    std::optional<postgres::ParkedFailure> failure;
+    std::chrono::milliseconds delay{0};
+  };
+  std::optional<Parking> parking;
   bool settled = false;
 };
 

@@ -35,7 +35,10 @@ struct EngineOptions {
   std::chrono::milliseconds dedup_window{21LL * 86'400'000};
   std::int32_t crash_max_starts = 3;
   core::BreakerPolicy breaker;
-  std::chrono::milliseconds postgres_lost{10000}, drain_timeout{30000}, startup_timeout{60000}, handler_timeout{60000}, backoff_base{200}, backoff_max{60000};
+  std::chrono::milliseconds postgres_lost{10000}, drain_timeout{30000}, startup_timeout{60000}, handler_timeout{60000}, backoff_base{200}, backoff_max{60000}, retry_deadline{3'600'000};
+  std::int32_t retry_max_attempts = 5;
+  std::size_t park_max = 10'000, park_key_max = 1'000;
+  bool park_or_die = false;
 };
 
 /// Waits so long and returns true, or returns false as soon as the program is asked to stop.

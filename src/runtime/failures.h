@@ -47,6 +47,12 @@ struct DependencyAway : std::runtime_error {
   std::optional<std::chrono::milliseconds> retry_after;
 };
 
+/// The record at `index` would have to be parked, and a bound is reached (park.policy = pause).
+struct NoRoom : std::runtime_error {
+  explicit NoRoom(std::size_t i) : std::runtime_error("no room to park a record"), index(i) {}
+  std::size_t index;
+};
+
 /// A handler call took longer than handler.timeout.ms. `first` is the index within the batch of its first record, `count` how many
 /// the call was given.
 struct HandlerTooSlow : std::runtime_error {
@@ -58,8 +64,7 @@ struct HandlerTooSlow : std::runtime_error {
 inline bool is_batch_outcome(const std::exception& e) {
   return dynamic_cast<const Fenced*>(&e) || dynamic_cast<const DatabaseAway*>(&e) || dynamic_cast<const RepeatBatch*>(&e) ||
          dynamic_cast<const NeedsSavepoints*>(&e) || dynamic_cast<const FailedAtCommit*>(&e) || dynamic_cast<const DependencyAway*>(&e) ||
-         dynamic_cast<const HandlerTooSlow*>(&e) ||
-         dynamic_cast<const Stop*>(&e);
+         dynamic_cast<const HandlerTooSlow*>(&e) || dynamic_cast<const NoRoom*>(&e) || dynamic_cast<const Stop*>(&e);
 }
 
 }  // namespace deja::runtime

@@ -110,14 +110,17 @@ Next Lane::work(Worker& worker) {
   if (now < not_before_ && (!close_by || doubtful_)) return Next::at(close_by ? std::min(*close_by, not_before_) : not_before_);
   if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start", "kafka");
   if (doubtful_) settle(worker);
-  if (close_by) return behind() && row_.pause_reason.empty() && !gave_up_ && now >= not_before_ && load_batch() ? run_batch(worker) : close_step(worker);
+  if (close_by) return behind() && row_.pause_reason.empty() && !gave_up_ && now >= std::max(not_before_, no_room_until_) && load_batch() ? run_batch(worker) : close_step(worker);
   fill_outbox(worker);
   if (lost) return look_at_loss(worker);
   if (!row_.pause_reason.empty()) {
     set_pause("paused by an operator: " + row_.pause_reason, "operator");
     return idle_step(worker);
   }
-  return load_batch() ? run_batch(worker) : idle_step(worker);
+  if (parked_changed_.exchange(false)) reload_parked(worker);
+  if (drains_next()) return run_drain(worker);
+  if (now < no_room_until_) return wake_for_parked(Next::at(no_room_until_));
+  return load_batch() ? run_batch(worker) : wake_for_parked(idle_step(worker));
 }
 
 // Nothing to consume: make known how far Kafka has the events, so that a new owner does not publish them again.
@@ -148,9 +151,15 @@ bool Lane::load_batch() {
 
 Next Lane::run_batch(Worker& worker) {
   DEJA_FAILPOINT(after_batch_load);
+  drained_last_ = false;
   if (const auto later = wait_for_breakers()) return *later;
-  const bool alone = suspects_.alone(current_.front().view.offset);
+  if (!context_.batch.park_or_die && parked_.size() >= context_.batch.park_max) return no_room(worker);
   const auto shape = next_shape();
+  return run(worker, {plan_, shape, current_[shape.records - 1].view.offset, suspects_.alone(current_.front().view.offset), false});
+}
+
+Next Lane::run(Worker& worker, const Try& batch) {
+  const auto& shape = batch.shape;
   const auto n = shape.records;
   auto& connection = worker.connection();
   Worker::Handler* handler = nullptr;
@@ -161,44 +170,53 @@ Next Lane::run_batch(Worker& worker) {
   }
   std::vector<PreparedRecord> records;
   records.reserve(n);
-  for (std::size_t i = 0; i < n; ++i) records.push_back(handler->preparer.prepare(current_[i]));
+  for (std::size_t i = 0; i < n; ++i) {
+    records.push_back(handler->preparer.prepare(batch.drain ? drain_.rows[i].record : current_[i]));
+    if (batch.drain) records.back().parked = &drain_.rows[i];
+  }
 
   BatchResult result;
-  Batch batch(context_.batch, context_.stores, connection, worker.prepared(), spec_, *handler->instance, row_);
+  Batch transaction(context_.batch, context_.stores, connection, worker.prepared(), spec_, *handler->instance, row_, parked_, worker.random());
   worker.call().of(spec_.name, partition_.topic + "/" + std::to_string(partition_.number));
-  batch.watched_by(worker.call());
+  transaction.watched_by(worker.call());
+  const auto refund = [&] { batch.drain ? refund_parked(worker) : refund_start(worker); };
   try {
-    const auto turn = context_.alone.enter(alone);
-    if (alone && !shape.forced) start_suspect(worker);
-    batch.run(records, outbox_->acknowledged(), shape.savepoints ? Pass::savepoints : Pass::plain, result, shape.forced);
+    const auto turn = context_.alone.enter(batch.alone);
+    if (batch.alone && !shape.forced) batch.drain ? start_parked(worker) : start_suspect(worker);
+    transaction.run(records, outbox_->acknowledged(), shape.savepoints ? Pass::savepoints : Pass::plain, result, shape.forced);
   } catch (const NeedsSavepoints&) {
     context_.metrics.counter("deja_batch_repeats_total", {"handler_error"}).add();
-    plan_.needs_savepoints(current_[n - 1].view.offset);
+    batch.plan.needs_savepoints(batch.last);
     return Next::now();
   } catch (const FailedAtCommit& e) {
     if (shape.forced)
-      throw Stop(exit_code::defect, "offset " + std::to_string(current_.front().view.offset) + " of " + partition_.topic + "/" +
+      throw Stop(exit_code::defect, "offset " + std::to_string(records.front().source->view.offset) + " of " + partition_.topic + "/" +
                                         std::to_string(partition_.number) + " can be neither handled nor kept as a dead letter: " + e.what());
     context_.metrics.counter("deja_batch_repeats_total", {"commit_error"}).add();
-    plan_.failed_at_commit(n, e.what());
+    batch.plan.failed_at_commit(n, e.what());
     return Next::now();
   } catch (const RepeatBatch& e) {
     context_.metrics.counter("deja_batch_repeats_total", {e.cause}).add();
-    not_before_ = context_.clock.now() + core::full_jitter(repeat_backoff, plan_.repeat(n), worker.random().unit());
+    not_before_ = context_.clock.now() + core::full_jitter(repeat_backoff, batch.plan.repeat(n), worker.random().unit());
     give_turns_back();
-    refund_start(worker);
+    refund();
     if (e.cause == "55P03") name_lock_holder(connection);
     return Next::at(not_before_);
   } catch (const HandlerTooSlow& e) {
-    plan_.too_slow(e.first, e.count, e.what());
+    batch.plan.too_slow(e.first, e.count, e.what());
+    return Next::now();
+  } catch (const NoRoom& e) {
+    if (e.index == 0) return no_room(worker);
+    batch.plan.stop_before(e.index);
     return Next::now();
   } catch (const DependencyAway& e) {
     if (e.index > 0) {  // those before it need not wait
-      plan_.stop_before(e.index);
+      batch.plan.stop_before(e.index);
       return Next::now();
     }
     metrics_->unavailable();
-    refund_start(worker);
+    refund();
+    refused_in_drain_ = batch.drain;
     return refused(worker, e);
   } catch (const DatabaseAway&) {
     if (result.commit_sent) {
@@ -217,15 +235,13 @@ core::BatchShape Lane::next_shape() {
   const auto first = current_.front().view.offset;
   const bool alone = suspects_.alone(first);
   auto shape = plan_.next(alone ? 1 : current_.size(), first);
-  if (row_.dead_letter_at == first) return {1, false, core::ForcedFailure{core::cause::by_operator, "operator", "an operator's decision: " + row_.dead_letter_reason}};
+  if (row_.dead_letter_at == first) return {1, false, core::ForcedFailure{core::Trouble::by_operator, "an operator's decision: " + row_.dead_letter_reason}};
   if (row_.dead_letter_at > first) {
     const auto ordered = std::find_if(current_.begin(), current_.end(), [&](const auto& r) { return r.view.offset == row_.dead_letter_at; });
     shape.records = std::min(shape.records, static_cast<std::size_t>(ordered - current_.begin()));
   }
   if (alone && !shape.forced && suspects_.dead(first, context_.crash_max_starts))
-    shape.forced = {core::cause::killed_process, "process",
-                    "the process ended without a result each of the " + std::to_string(context_.crash_max_starts) +
-                        " times that this record ran alone in it (crash.max.starts)"};
+    shape.forced = core::killed(context_.crash_max_starts);
   return shape;
 }
 
@@ -261,9 +277,12 @@ void Lane::name_lock_holder(postgres::Connection& connection) {
 
 void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& records) {
   metrics_->committed(result, records);
-  if (result.outcomes.front().disposition == core::Disposition::processed) granted();
-  else need_no_more();
+  if (result.drain == refused_in_drain_) {
+    if (result.outcomes.front().disposition == core::Disposition::processed) granted();
+    else need_no_more();
+  }
   set_row(result.row);
+  remember(result.parked);
   {
     const std::lock_guard lock(mutex_);
     for (const auto& o : result.outcomes)
@@ -278,8 +297,16 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
                                                     {"handler", spec_.name}, {"cause", o.cause}});
   outbox_->committed(result.first_event_seq, std::move(result.events));
   outbox_->pump();
-  current_.erase(current_.begin(), current_.begin() + static_cast<std::ptrdiff_t>(result.outcomes.size()));
-  plan_.committed(current_.empty() ? std::nullopt : std::optional(current_.front().view.offset));
+  const auto done = static_cast<std::ptrdiff_t>(result.outcomes.size());
+  if (result.drain) {
+    drain_.rows.erase(drain_.rows.begin(), drain_.rows.begin() + done);
+    drain_.started = false;
+    drain_.plan.committed(drain_.rows.empty() ? std::nullopt : std::optional<std::int64_t>(0));
+    no_room_until_ = {};
+  } else {
+    current_.erase(current_.begin(), current_.begin() + done);
+    plan_.committed(current_.empty() ? std::nullopt : std::optional(current_.front().view.offset));
+  }
   last_commit_ = context_.clock.now();
   moving();
 }
@@ -326,6 +353,7 @@ Next Lane::close_step(Worker& worker) {
   DEJA_FAILPOINT(after_close_begun);
   const auto now = context_.clock.now();
   refund_start(worker);
+  refund_parked(worker);
   fill_outbox(worker);
   outbox_->pump();
   if (outbox_->unpublished() > 0 && !closing_time_is_over()) return Next::at(now + milliseconds(50));

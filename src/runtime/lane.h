@@ -12,6 +12,7 @@
 #include <deja/handler.h>
 
 #include "core/batch_plan.h"
+#include "core/parked_set.h"
 #include "core/source_record.h"
 #include "core/status.h"
 #include "core/suspects.h"
@@ -82,6 +83,12 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
     scheduler_.wake(shared_from_this());
   }
 
+  /// Operators changed parked records of the lane.
+  void parked_changed() {
+    parked_changed_ = true;
+    scheduler_.wake(shared_from_this());
+  }
+
   /// Where it stands: past what the partition has for other lanes, when nothing waits here.
   std::int64_t position() const;
   /// An idle lane that the partition has left behind is held still, to be moved on (L7); every begin is followed by an end.
@@ -119,7 +126,26 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   core::BatchShape next_shape();
   void start_suspect(Worker& worker);
   void refund_start(Worker& worker);
+  /// One try at a batch, of live records or of parked ones.
+  struct Try {
+    core::BatchPlan& plan;
+    core::BatchShape shape;
+    std::int64_t last = 0;  // of the plan's offsets
+    bool alone = false, drain = false;
+  };
+  Next run(Worker& worker, const Try& batch);
   void committed(BatchResult& result, const std::vector<PreparedRecord>& records);
+  bool drains_next();
+  Next run_drain(Worker& worker);
+  bool load_drain(Worker& worker);
+  Next no_room(Worker& worker);
+  void start_parked(Worker& worker);
+  void refund_parked(Worker& worker);
+  void load_parked(Worker& worker, bool suspects);
+  void reload_parked(Worker& worker);
+  void remember(const ParkedChanges& changes);
+  void forget_parked();
+  Next wake_for_parked(Next next) const;
   bool mark_published(Worker& worker, bool clean);
   Next close_step(Worker& worker);
   bool behind() const;
@@ -170,7 +196,8 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   core::Steady::time_point paused_since_{};
   std::deque<core::RecentDuplicate> duplicates_;
   std::shared_ptr<LaneOutbox> outbox_;
-  std::atomic<bool> verify_{false}, closed_{false};
+  std::atomic<bool> verify_{false}, closed_{false}, parked_changed_{false};
+  std::atomic<std::int64_t> parked_records_{0};
 
   // The worker's side alone, from step to step.
   std::deque<core::SourceRecord> current_;  // taken from the queue, not yet committed
@@ -179,6 +206,16 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   std::vector<PreparedRecord> in_doubt_records_;
   core::BatchPlan plan_;
   core::Suspects suspects_;
+  core::ParkedSet parked_;
+  struct Drain {
+    std::vector<postgres::ParkedRow> rows;  // taken from the table, not yet committed
+    core::BatchPlan plan;                   // its offsets are positions in `rows`
+    bool alone = false, started = false;    // started: its start is on record, by this owner
+  };
+  Drain drain_;
+  bool drained_last_ = false;                            // live records and parked ones take turns
+  bool refused_in_drain_ = false;                        // what needs_ is about
+  core::Steady::time_point no_room_until_{};             // no live records before
   bool mark_in_doubt_ = false;              // the commit of unknown outcome was a mark
   std::vector<Need> needs_;                 // what the front record's handler was refused
   std::uint32_t failures_ = 0;              // in a row, for the delay

@@ -138,6 +138,7 @@ core::LaneStatus Lane::status() const {
   s.owner_epoch = row_.owner_epoch;
   s.next_offset = owned_ ? row_.next_offset : -1;
   s.queued_records = static_cast<std::int64_t>(queue_.size());
+  s.parked_records = parked_records_;
   s.next_event_seq = row_.next_event_seq;
   s.published_seq = row_.published_seq;
   s.paused_cause = paused_cause_;

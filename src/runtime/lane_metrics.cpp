@@ -8,6 +8,8 @@ using core::Disposition;
 
 LaneMetrics::LaneMetrics(core::Metrics& m, const std::string& topic, const std::string& handler)
     : metrics_(m), topic_(topic), handler_(handler),
+      redeliveries_(m.counter("deja_redeliveries_total", {handler})),
+      discarded_(m.counter("deja_records_total", {topic, handler, "discarded"})),
       processed_(m.counter("deja_records_total", {topic, handler, "processed"})),
       duplicate_(m.counter("deja_records_total", {topic, handler, "duplicate"})),
       conflict_(m.counter("deja_records_total", {topic, handler, "conflict"})),
@@ -27,14 +29,15 @@ LaneMetrics::LaneMetrics(core::Metrics& m, const std::string& topic, const std::
       latency_(m.histogram("deja_end_to_end_latency_seconds", {topic, handler})),
       batch_records_(m.histogram("deja_batch_records", {topic, handler})) {
   for (const auto cause : {core::cause::rejected, core::cause::exhausted, core::cause::undecodable, core::cause::key_missing, core::cause::conflict,
-                           core::cause::oversized})
+                           core::cause::oversized, core::cause::overflow})
     m.counter("deja_dead_lettered_total", {topic, handler, std::string(cause)});
 }
 
 void LaneMetrics::committed(const BatchResult& result, const std::vector<PreparedRecord>& records) {
-  double counts[4] = {0, 0, 0, 0};
+  double counts[static_cast<std::size_t>(Disposition::parked) + 1] = {};
   double replays = 0;
   for (const auto& o : result.outcomes) {
+    if (o.gone) continue;
     if (o.settled_before()) {
       redelivered();
       continue;
@@ -51,6 +54,8 @@ void LaneMetrics::committed(const BatchResult& result, const std::vector<Prepare
   producer_.add(counts[static_cast<std::size_t>(Disposition::duplicate)] - replays);
   replay_.add(replays);
   conflict_.add(counts[static_cast<std::size_t>(Disposition::conflict)]);
+  discarded_.add(counts[static_cast<std::size_t>(Disposition::discarded)]);
+  if (result.drain) redeliveries_.add(static_cast<double>(result.handler_starts));
   dead_.add(counts[static_cast<std::size_t>(Disposition::dead)]);
   ok_.add(counts[static_cast<std::size_t>(Disposition::processed)]);
   failed_.add(static_cast<double>(result.handler_failures));
@@ -60,8 +65,8 @@ void LaneMetrics::committed(const BatchResult& result, const std::vector<Prepare
   claim_seconds_.observe(result.claim_seconds);
   batch_records_.observe(static_cast<double>(result.outcomes.size()));
   const auto now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  for (const auto& r : records)
-    if (r.source->view.timestamp_ms > 0) latency_.observe(std::max(0.0, now - static_cast<double>(r.source->view.timestamp_ms) / 1000.0));
+  for (std::size_t i = 0; i < records.size(); ++i)
+    if (const auto& r = records[i]; result.outcomes[i].disposition != Disposition::parked && r.source->view.timestamp_ms > 0) latency_.observe(std::max(0.0, now - static_cast<double>(r.source->view.timestamp_ms) / 1000.0));
 }
 
 }  // namespace deja::runtime

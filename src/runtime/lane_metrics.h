@@ -21,7 +21,7 @@ class LaneMetrics {
  private:
   core::Metrics& metrics_;
   const std::string topic_, handler_;
-  core::Counter &processed_, &duplicate_, &conflict_, &dead_, &producer_, &replay_, &redelivered_, &ok_, &failed_, &rejected_, &unavailable_, &stale_, &fenced_;
+  core::Counter &redeliveries_, &discarded_, &processed_, &duplicate_, &conflict_, &dead_, &producer_, &replay_, &redelivered_, &ok_, &failed_, &rejected_, &unavailable_, &stale_, &fenced_;
   core::Histogram &duplicate_age_, &replay_age_, &handler_seconds_, &commit_seconds_, &claim_seconds_, &latency_, &batch_records_;
 };
 

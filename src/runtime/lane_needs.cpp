@@ -33,7 +33,7 @@ std::optional<Next> Lane::wait_for_breakers() {
   const auto now = context_.clock.now();
   for (const auto& need : needs_) {
     const auto turn = context_.breakers.ask(need, this, now);
-    if (turn.probe) plan_.stop_before(1);
+    if (turn.probe) (refused_in_drain_ ? drain_.plan : plan_).stop_before(1);
     if (turn.allowed) continue;
     give_turns_back();
     return breaker_is_open(need, std::min(turn.again, now + ask_again_after));
@@ -66,6 +66,7 @@ Next Lane::refused(Worker& worker, const DependencyAway& e) {
 }
 
 std::string Lane::blocker(const Need& need) const {
+  if (refused_in_drain_) return need.dependency + (drain_.rows.empty() ? "" : " (parked, offset " + std::to_string(drain_.rows.front().record.view.offset) + ")");
   return need.dependency + (current_.empty() ? "" : " (offset " + std::to_string(current_.front().view.offset) + ")");
 }
 
@@ -81,6 +82,7 @@ void Lane::granted() {
     context_.dependencies.up(need.dependency);
   }
   needs_.clear();
+  refused_in_drain_ = false;
 }
 
 // The record that was refused is not this lane's any more, or ended otherwise.
@@ -88,6 +90,7 @@ void Lane::need_no_more() {
   for (const auto& need : needs_)
     if (context_.breakers.left(need, this)) context_.dependencies.forget(need.dependency);
   needs_.clear();
+  refused_in_drain_ = false;
 }
 
 }  // namespace deja::runtime

@@ -55,6 +55,8 @@ bool Lane::take_over(Worker& worker) {
   relay_.add(outbox);
   set_row(*row);
   suspects_ = core::Suspects(row->suspects);
+  // the owner before did not hand over in order (R1)
+  load_parked(worker, row->suspects.to >= row->next_offset + static_cast<std::int64_t>(context_.batch_max_records));
   doubtful_ = false;
   look_for_witness_ = row->witness && row->witness->offset >= log->low;  // else retention has taken it
   {
@@ -198,7 +200,10 @@ void Lane::settle(Worker& worker) {
       auto result = std::move(*in_doubt_);
       committed(result, in_doubt_records_);
     } else {
-      set_row(now);
+      // L2, D1: what an operator changed since is still not known
+      auto row = now;
+      row.parked_version = row_.parked_version;
+      set_row(row);
     }
   } else {
     resolved("fenced");
@@ -222,6 +227,7 @@ void Lane::fence() {
   in_doubt_records_.clear();
   mark_in_doubt_ = doubtful_ = false;
   plan_.reset();
+  forget_parked();
   DEJA_FAILPOINT(after_fence);
   const std::lock_guard lock(mutex_);
   if (outbox_) outbox_->abandon();

@@ -1,6 +1,6 @@
 #include "runtime/prepared_record.h"
 
-#include "core/disposition.h"
+#include "core/lane_map.h"
 
 namespace deja::runtime {
 
@@ -12,10 +12,12 @@ Preparer::Preparer(const detail::HandlerSpec& spec, const KeySettings& settings,
 PreparedRecord Preparer::prepare(const core::SourceRecord& source) {
   PreparedRecord prepared;
   prepared.source = &source;
-  const auto failed = [&](std::string_view cause, std::string error) {
+  prepared.ordering = core::ordering_hash(spec_.ordering, source);
+  const auto failed = [&](core::Trouble trouble, std::string error) {
     PreparedRecord without_key;
     without_key.source = &source;
-    without_key.failed_cause = cause;
+    without_key.ordering = prepared.ordering;
+    without_key.trouble = trouble;
     without_key.error = std::move(error);
     return without_key;
   };
@@ -25,12 +27,12 @@ PreparedRecord Preparer::prepare(const core::SourceRecord& source) {
     if (spec_.key_free && !previous_keys_) return prepared;
     if (!spec_.key_free) {
       auto raw = spec_.key(record);
-      if (!raw) return failed(core::cause::key_missing, "no idempotency key: the strategy is \"" + spec_.strategy + "\"");
+      if (!raw) return failed(core::Trouble::key_missing, "no idempotency key: the strategy is \"" + spec_.strategy + "\"");
       const auto& tenant_header = sources_.now.tenant_header;
       std::optional<std::string_view> tenant;
       if (!tenant_header.empty()) {
         tenant = record.header(tenant_header);
-        if (!tenant || tenant->empty()) return failed(core::cause::key_missing, "no tenant: header " + tenant_header + " is missing or empty");
+        if (!tenant || tenant->empty()) return failed(core::Trouble::key_missing, "no tenant: header " + tenant_header + " is missing or empty");
       }
       prepared.raw_key = std::move(*raw);
       prepared.key = keys_.key(tenant, prepared.raw_key);
@@ -44,9 +46,9 @@ PreparedRecord Preparer::prepare(const core::SourceRecord& source) {
     if (previous_keys_) add_previous_key(prepared, record);
     return prepared;
   } catch (const std::exception& e) {
-    return failed(core::cause::undecodable, std::string("a key function threw: ") + e.what());
+    return failed(core::Trouble::undecodable, std::string("a key function threw: ") + e.what());
   } catch (...) {
-    return failed(core::cause::undecodable, "a key function threw something that is no std::exception");
+    return failed(core::Trouble::undecodable, "a key function threw something that is no std::exception");
   }
 }
 

@@ -10,8 +10,10 @@
 #include <deja/handler.h>
 
 #include "core/keys.h"
+#include "core/redelivery.h"
 #include "core/source_record.h"
 #include "core/uuid.h"
+#include "postgres/parked_store.h"
 #include "runtime/key_source.h"
 
 namespace deja::runtime {
@@ -23,8 +25,10 @@ struct PreparedRecord {
   std::optional<core::Uuid> previous_key;  // while keys.previous is set: of the recipe before, where that is another one
   std::string raw_key;
   std::int64_t digest = 0;
-  std::string failed_cause;  // empty: fine
+  std::optional<core::Trouble> trouble;  // nothing: fine
   std::string error;
+  std::optional<std::uint64_t> ordering;  // hash of what orders it; nothing: it is ordered with nothing
+  const postgres::ParkedRow* parked = nullptr;  // where it comes from, when it was parked
 
   template <class Visit>
   void each_key(Visit&& visit) const {

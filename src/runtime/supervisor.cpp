@@ -105,7 +105,10 @@ void Supervisor::look_at_rows() {
   for (const auto& seen : context_.stores.lanes.look(connection(), ids)) {
     DEJA_FAILPOINT(after_row_look);
     const auto& [lane, row] = left.at(seen.id);
-    if (seen.token == row.token && seen.batch_seq == row.batch_seq) continue;
+    if (seen.token == row.token && seen.batch_seq == row.batch_seq) {
+      if (seen.parked_version != row.parked_version) lane->parked_changed();
+      continue;
+    }
     const auto now = lane->settled_row();
     if (!now || now->batch_seq != row.batch_seq) continue;  // it moved meanwhile, by itself
     lane->verify();
@@ -259,12 +262,18 @@ void Supervisor::measure_database() {
   std::map<std::pair<std::string, std::string>, postgres::DeadLetterStore::Count> dead;
   for (auto& count : context_.stores.dead_letters.count(c, ids)) dead[{count.topic, count.handler}] = count;
   DEJA_FAILPOINT(after_letter_count);
+  std::map<std::pair<std::string, std::string>, postgres::ParkedStore::Count> parked;
+  for (auto& count : context_.stores.parked.count(c, ids)) parked[{count.topic, count.handler}] = count;
+  DEJA_FAILPOINT(after_parked_count);
   const auto keys = registry_.keys(c);
   DEJA_FAILPOINT(after_key_count);
   for (const auto& [topic, handler] : topics_and_handlers_) {
     const auto& d = dead[{topic, handler}];
     context_.metrics.gauge("deja_dead_letters", {topic, handler}).set(static_cast<double>(d.open));
     context_.metrics.gauge("deja_dead_letter_oldest_age_seconds", {topic, handler}).set(d.oldest_age_seconds);
+    const auto& p = parked[{topic, handler}];
+    context_.metrics.gauge("deja_parked_records", {topic, handler}).set(static_cast<double>(p.records));
+    context_.metrics.gauge("deja_parked_oldest_age_seconds", {topic, handler}).set(p.oldest_age_seconds);
     context_.metrics.gauge("deja_outbox_oldest_age_seconds", {topic}).set(oldest_event[topic]);
     context_.metrics.gauge("deja_keys_estimated", {handler}).set(static_cast<double>(keys.estimated));
     context_.metrics.gauge("deja_key_generations", {handler}).set(static_cast<double>(keys.generations));

@@ -6,7 +6,6 @@
 #include <memory>
 #include <typeinfo>
 
-#include "core/disposition.h"
 
 namespace deja::runtime {
 
@@ -25,19 +24,19 @@ std::optional<Thrown> catch_thrown(const std::function<void()>& call) {
     call();
     return std::nullopt;
   } catch (const Reject& e) {
-    return Thrown{std::string(core::cause::rejected), "deja::Reject", e.what(), {}};
+    return Thrown{core::Trouble::rejected, "deja::Reject", e.what(), {}};
   } catch (const Unavailable& e) {
-    return Thrown{{}, "deja::Unavailable", e.what(), e};
+    return Thrown{core::Trouble::unavailable, "deja::Unavailable", e.what(), e};
   } catch (const Oversized& e) {
-    return Thrown{std::string(core::cause::oversized), "oversized event", e.what(), {}};
+    return Thrown{core::Trouble::oversized, "oversized event", e.what(), {}};
   } catch (const std::exception& e) {
     std::string message = e.what();
     message.erase(message.find_last_not_of(" \n\r\t") + 1);  // libpqxx ends its messages with a line break
-    return Thrown{std::string(core::cause::exhausted), type_name(e), std::move(message), {}};
+    return Thrown{core::Trouble::exception, type_name(e), std::move(message), {}};
   } catch (...) {
     const auto* type = abi::__cxa_current_exception_type();
     const std::string name = type ? demangled(type->name()) : "unknown";
-    return Thrown{std::string(core::cause::exhausted), name, "the handler threw a value of type " + name + ", which is no std::exception", {}};
+    return Thrown{core::Trouble::exception, name, "the handler threw a value of type " + name + ", which is no std::exception", {}};
   }
 }
 

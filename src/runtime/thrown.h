@@ -7,11 +7,13 @@
 
 #include <deja/errors.h>
 
+#include "core/redelivery.h"
+
 namespace deja::runtime {
 
 /// What a handler threw, in words. It may throw anything, an int too.
 struct Thrown {
-  std::string cause;  // of a dead letter
+  core::Trouble trouble = core::Trouble::exception;
   std::string type;
   std::string message;
   std::optional<Unavailable> unavailable;

@@ -90,7 +90,7 @@ class Harness::Impl {
   // As a lane would: one transaction, and others of another shape when a record failed. Returns how many records were settled.
   std::size_t try_once(std::span<const runtime::PreparedRecord> records, const core::BatchShape& shape, core::BatchPlan& plan,
                        std::vector<Outcome>& outcomes) {
-    runtime::Batch batch(settings_, stores_, connection_, prepared_, spec_, *handler_, row_);
+    runtime::Batch batch(settings_, stores_, connection_, prepared_, spec_, *handler_, row_, parked_, random_);
     runtime::BatchResult result;
     try {
       batch.run(records, 0, shape.savepoints ? runtime::Pass::savepoints : runtime::Pass::plain, result, shape.forced);
@@ -125,7 +125,10 @@ class Harness::Impl {
   runtime::Preparer preparer_;
   const runtime::BatchSettings settings_{.scope = "test", .dlq_topic = {}, .quarantine_conflicts = true, .dlq_headers_allow = {"*"}, .group = "test", .max_event_bytes = 1'000'000};
   const runtime::Stores stores_{{schema, "test kit"}, postgres::KeyStore(schema), postgres::OutboxStore(schema),
-                                postgres::DeadLetterStore(schema, "test", "test"), postgres::AuditLogStore(schema), postgres::EventTopicStore(schema, "test"), postgres::BreakerStore(schema, "test", "test")};
+                                postgres::DeadLetterStore(schema, "test", "test"), postgres::AuditLogStore(schema), postgres::EventTopicStore(schema, "test"), postgres::BreakerStore(schema, "test", "test"),
+                                postgres::ParkedStore(schema, "test", "test")};
+  const core::ParkedSet parked_;  // nothing is parked: an attempt is all there is
+  core::Random random_{1};
   postgres::LaneState row_;
   std::vector<core::SourceRecord> last_;
   std::int64_t next_offset_ = 0;

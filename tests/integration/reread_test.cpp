@@ -78,10 +78,10 @@ class Reread : public ::testing::Test {
       for (const auto& source : sources) records.push_back(preparer_->prepare(source));
       runtime::BatchResult result;
       try {
-        runtime::Batch(settings_, stores_, c_, prepared_, *spec_, *handler_, row_).run(records, 0, runtime::Pass::plain, result);
+        runtime::Batch(settings_, stores_, c_, prepared_, *spec_, *handler_, row_, parked_, random_).run(records, 0, runtime::Pass::plain, result);
       } catch (const runtime::NeedsSavepoints&) {
         result = {};
-        runtime::Batch(settings_, stores_, c_, prepared_, *spec_, *handler_, row_).run(records, 0, runtime::Pass::savepoints, result);
+        runtime::Batch(settings_, stores_, c_, prepared_, *spec_, *handler_, row_, parked_, random_).run(records, 0, runtime::Pass::savepoints, result);
       }
       row_ = result.row;
       for (auto& o : result.outcomes) outcomes[o.offset] = o;
@@ -115,7 +115,9 @@ class Reread : public ::testing::Test {
   postgres::PreparedStatements prepared_;
   const postgres::LaneName name_{"g", "t", 0, 0};
   const runtime::BatchSettings settings_{.scope = "g", .dlq_topic = {}, .group = "g"};
-  const runtime::Stores stores_{{"deja", "test"}, postgres::KeyStore("deja"), postgres::OutboxStore("deja"), postgres::DeadLetterStore("deja", "g", "test"), postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "g"), postgres::BreakerStore("deja", "g", "test")};
+  const runtime::Stores stores_{{"deja", "test"}, postgres::KeyStore("deja"), postgres::OutboxStore("deja"), postgres::DeadLetterStore("deja", "g", "test"), postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "g"), postgres::BreakerStore("deja", "g", "test"), postgres::ParkedStore("deja", "g", "test")};
+  core::ParkedSet parked_;
+  core::Random random_{1};
   std::optional<detail::HandlerSpec> spec_;
   std::unique_ptr<detail::HandlerInstance> handler_;
   std::optional<runtime::Preparer> preparer_;

@@ -106,7 +106,7 @@ class LaneRig {
   }
 
   std::size_t try_once(std::span<const runtime::PreparedRecord> records, const core::BatchShape& shape, core::BatchPlan& plan, std::string& words) {
-    runtime::Batch batch(settings_, stores_, *connection_, *prepared_, *spec_, *handler_, row_);
+    runtime::Batch batch(settings_, stores_, *connection_, *prepared_, *spec_, *handler_, row_, parked_, random_);
     runtime::BatchResult result;
     try {
       batch.run(records, 0, shape.savepoints ? runtime::Pass::savepoints : runtime::Pass::plain, result, shape.forced);
@@ -133,7 +133,9 @@ class LaneRig {
   runtime::BatchSettings settings_;
   runtime::Preparer preparer_;
   runtime::Stores stores_{{"deja", "test"}, postgres::KeyStore("deja"), postgres::OutboxStore("deja"), postgres::DeadLetterStore("deja", "test", "test"),
-                                 postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "test"), postgres::BreakerStore("deja", "test", "test")};
+                                 postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "test"), postgres::BreakerStore("deja", "test", "test"), postgres::ParkedStore("deja", "test", "test")};
+  core::ParkedSet parked_;
+  core::Random random_{1};
   std::unique_ptr<postgres::Connection> connection_;
   std::unique_ptr<postgres::PreparedStatements> prepared_;
   postgres::LaneState row_;

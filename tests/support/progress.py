@@ -24,5 +24,10 @@ def unpublished(database, group):
                           f"where o.seq > l.published_seq and l.group_id = '{group}'")
 
 
+def parked(database, group):
+    """Records that are to be tried again, and those behind them."""
+    return database.value(f"select count(*) from deja.parked where group_id = '{group}'")
+
+
 def is_done(cluster, database, group, topics):
-    return unread(cluster, database, group, topics) == 0 and unpublished(database, group) == 0
+    return unread(cluster, database, group, topics) == 0 and parked(database, group) == 0 and unpublished(database, group) == 0

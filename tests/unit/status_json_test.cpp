@@ -27,6 +27,7 @@ TEST(StatusJson, EveryFieldStandsUnderItsOwnName) {
                    .next_offset = 100,
                    .log_end_offset = 120,
                    .queued_records = 5,
+                   .parked_records = 2,
                    .next_event_seq = 33,
                    .published_seq = 31,
                    .paused_cause = "postgres", .blocked_by = "postgres at 7",
@@ -44,7 +45,7 @@ TEST(StatusJson, EveryFieldStandsUnderItsOwnName) {
   EXPECT_EQ(json::parse(ops::status_json(status)), json::parse(R"({
     "group": "billing", "instance": "host-1", "state": "running", "live": true, "not_ready": [],
     "lanes": [{"topic": "payments", "partition": 2, "lane": 1, "state": "owned", "owner_epoch": 7, "next_offset": 100,
-               "log_end_offset": 120, "queued_records": 5, "next_event_seq": 33, "published_seq": 31,
+               "log_end_offset": 120, "queued_records": 5, "parked_records": 2, "next_event_seq": 33, "published_seq": 31,
                "paused_cause": "postgres", "blocked_by": "postgres at 7", "paused_seconds": 1.5}],
     "dependencies": [{"name": "postgres", "up": false, "cause": "connection refused"}],
     "breakers": [{"dependency": "ledger-api", "handler": "settle", "state": "half_open", "since": "2023-11-14T22:13:20.123Z", "cause": "ledger-api is unavailable"}],

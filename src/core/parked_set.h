@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/uuid.h"
+
+namespace deja::core {
+
+/// What the owner of a lane remembers of a parked record.
+struct ParkedRecord {
+  std::int64_t id = 0, offset = 0;
+  std::optional<std::uint64_t> ordering;  ///< hash of its ordering key; nothing: ordered with nothing
+  std::optional<Uuid> key, previous_key;
+  std::int64_t digest = 0;
+  std::optional<Steady::time_point> due;  ///< nothing: it waits behind another one
+  bool suspect = false;                   ///< an owner that died may have had it under way: it runs alone (R1)
+};
+
+/// The parked records of a lane as its owner remembers them, so that live records need no look into the database: which ordering keys
+/// have to wait, which payloads are there already, what is due. About 250 bytes for each, bounded by park.max.records. Nothing here does I/O.
+class ParkedSet {
+ public:
+  void add(const ParkedRecord& record);
+  void remove(std::int64_t id);
+  void set_due(std::int64_t id, Steady::time_point due);
+  /// It had an outcome under this owner.
+  void no_suspect(std::int64_t id);
+  void clear() { *this = ParkedSet(); }
+
+  bool empty() const { return records_.empty(); }
+  std::size_t size() const { return records_.size(); }
+  /// How many records of this ordering key there are.
+  std::size_t count(std::uint64_t ordering) const;
+  /// A record under this idempotency key with this payload.
+  const ParkedRecord* twin(const Uuid& key, std::int64_t digest) const;
+  const ParkedRecord* find(std::int64_t id) const;
+
+  /// When the first one is due; nothing: none will be by itself.
+  std::optional<Steady::time_point> next_due() const;
+  /// Up to `most` that are due, those that wait longest first. One that is suspect is alone.
+  std::vector<std::int64_t> due(Steady::time_point now, std::size_t most) const;
+
+ private:
+  std::unordered_map<std::int64_t, ParkedRecord> records_;
+  std::unordered_map<std::uint64_t, std::size_t> by_ordering_;
+  std::unordered_multimap<Uuid, std::int64_t, UuidHash> by_key_;
+  std::set<std::pair<Steady::time_point, std::int64_t>> due_;
+};
+
+}  // namespace deja::core

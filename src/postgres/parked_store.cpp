@@ -1,0 +1,175 @@
+#include "postgres/parked_store.h"
+
+#include "core/header_json.h"
+#include "postgres/arrays.h"
+#include "postgres/columns.h"
+#include "postgres/sql.h"
+#include "postgres/transaction_control.h"
+#include "postgres/values.h"
+
+namespace deja::postgres {
+
+namespace {
+std::string text(std::int64_t n) { return std::to_string(n); }
+std::string ids_text(const std::vector<std::int64_t>& ids) { return array_text(ids, text); }
+
+// Postgres has no unsigned numbers.
+std::optional<std::uint64_t> ordering_of(const std::optional<std::int64_t>& stored) {
+  return stored ? std::optional(static_cast<std::uint64_t>(*stored)) : std::nullopt;
+}
+std::int64_t stored(std::uint64_t ordering) { return static_cast<std::int64_t>(ordering); }
+
+std::optional<core::Uuid> uuid_of(const std::optional<std::string>& text) { return text ? core::parse_uuid(*text) : std::nullopt; }
+
+struct Bytes {
+  std::string topic;
+  std::optional<std::string> key, value;
+  std::vector<EventHeader> headers;
+};
+}  // namespace
+
+ParkedStore::ParkedStore(std::string schema, std::string group, std::string build)
+    : schema_(std::move(schema)), group_(std::move(group)), build_(std::move(build)),
+      load_(with_schema("select id, \"offset\", ordering, key, previous_key, coalesce(digest, 0), case when wanted is not null then 0 else "
+                        "ceil(extract(epoch from next_at - clock_timestamp()) * 1000)::bigint end, starts > 0 from {schema}.parked where lane = $1::int", schema_)),
+      read_(with_schema("select p.id, topic, partition, \"offset\", record_key, value, headers, record_timestamp, size, incarnation, ordering, attempt, starts, "
+                        "waited_ms, first_seen, first_failed_at, coalesce(wanted, ''), coalesce(wanted_reason, '') "
+                        "from unnest($2::bigint[]) with ordinality w(id, n) join {schema}.parked p on p.id = w.id and p.lane = $1::int order by w.n", schema_)),
+      look_(with_schema("select id, starts from {schema}.parked where id = any($2::bigint[]) and lane = $1::int and (next_at is not null or wanted is not null)", schema_)),
+      offsets_(with_schema("select p.\"offset\" from {schema}.parked p join {schema}.lanes l on l.id = $1::int and p.group_id = l.group_id and "
+                           "p.topic = l.topic and p.partition = l.partition and p.incarnation = l.incarnation "
+                           "where p.\"offset\" >= $2::bigint and p.\"offset\" < $3::bigint", schema_)),
+      again_(with_schema("update {schema}.parked set attempt = attempt + 1, starts = 0, waited_ms = waited_ms + $2::bigint, "
+                         "next_at = clock_timestamp() + $2::bigint * interval '1 millisecond', first_failed_at = coalesce(first_failed_at, now()), "
+                         "cause = $3, stage = $4, error = $5, fingerprint = $6, build = $7 where id = $1::bigint", schema_)),
+      remove_(with_schema("delete from {schema}.parked where id = any($1::bigint[])", schema_)),
+      // records of a log before come first
+      promote_(with_schema("update {schema}.parked p set next_at = clock_timestamp() from (select distinct on (q.ordering) q.id from {schema}.parked q "
+                           "join {schema}.lanes l on l.id = q.lane where q.lane = $1::int and q.ordering = any($2::bigint[]) "
+                           "order by q.ordering, q.incarnation = l.incarnation, q.\"offset\") f where p.id = f.id and p.next_at is null returning p.id", schema_)),
+      lock_(with_schema("select 1 from {schema}.lanes where id = $1::int and owner_token = $2::uuid and batch_seq = $3::bigint for update", schema_)),
+      start_(with_schema("update {schema}.parked set starts = $2::int where id = $1::bigint returning id", schema_)),
+      count_(with_schema("select topic, handler, count(*), extract(epoch from clock_timestamp() - min(first_seen))::float8 "
+                         "from {schema}.parked where lane = any($1::int[]) group by 1, 2", schema_)) {}
+
+std::vector<ParkedSummary> ParkedStore::load(Connection& c, std::int32_t lane) const {
+  std::vector<ParkedSummary> all;
+  for (const auto& row : c.exec_params(load_, {text(lane)})) {
+    Columns columns(row);
+    ParkedSummary summary;
+    summary.id = columns.number();
+    summary.offset = columns.number();
+    summary.ordering = ordering_of(columns.maybe_number());
+    summary.key = uuid_of(columns.maybe_text());
+    summary.previous_key = uuid_of(columns.maybe_text());
+    summary.digest = columns.number();
+    if (const auto due = columns.maybe_number()) summary.due_in = std::chrono::milliseconds(*due);
+    summary.started = columns.flag();
+    all.push_back(std::move(summary));
+  }
+  return all;
+}
+
+std::vector<ParkedRow> ParkedStore::read(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const {
+  std::vector<ParkedRow> rows;
+  for (const auto& r : c.exec_params(read_, {text(lane), ids_text(ids)})) {
+    Columns columns(r);
+    ParkedRow row;
+    auto bytes = std::make_shared<Bytes>();
+    auto& view = row.record.view;
+    row.id = columns.number();
+    bytes->topic = columns.text();
+    view.topic = bytes->topic;
+    view.partition = static_cast<std::int32_t>(columns.number());
+    view.offset = columns.number();
+    bytes->key = columns.maybe_bytes();
+    bytes->value = columns.maybe_bytes();
+    if (bytes->key) view.key = *bytes->key;
+    if (bytes->value) view.value = *bytes->value;
+    bytes->headers = core::parse_headers_json(columns.text());
+    for (const auto& h : bytes->headers) row.record.headers.push_back({h.name, h.value.has_value() ? std::optional(h.value.view()) : std::nullopt});
+    view.headers = row.record.headers;
+    view.timestamp_ms = columns.number();
+    row.record.size = static_cast<std::size_t>(columns.number());
+    row.incarnation = core::parse_uuid(columns.text()).value();
+    row.ordering = ordering_of(columns.maybe_number());
+    row.attempts = static_cast<std::int32_t>(columns.number());
+    view.attempt = row.attempts + 1;
+    row.starts = static_cast<std::int32_t>(columns.number());
+    row.waited = std::chrono::milliseconds(columns.number());
+    row.first_seen = columns.text();
+    row.first_failed_at = columns.maybe_text();
+    row.wanted = columns.text();
+    row.wanted_reason = columns.text();
+    row.record.owner = std::move(bytes);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::unordered_map<std::int64_t, std::int32_t> ParkedStore::look(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const {
+  std::unordered_map<std::int64_t, std::int32_t> found;
+  for (const auto& r : c.exec_params(look_, {text(lane), ids_text(ids)})) found.emplace(r[0].as<std::int64_t>(), r[1].as<std::int32_t>());
+  return found;
+}
+
+std::vector<std::int64_t> ParkedStore::offsets(Connection& c, const LaneState& lane, std::int64_t first, std::int64_t until) const {
+  std::vector<std::int64_t> found;
+  for (const auto& r : c.exec_params(offsets_, {text(lane.id), text(first), text(until)})) found.push_back(r[0].as<std::int64_t>());
+  return found;
+}
+
+std::vector<std::int64_t> ParkedStore::insert(Connection& c, const LaneState& lane, const std::vector<NewParked>& records) const {
+  if (records.empty()) return {};
+  std::string sql = with_schema("insert into {schema}.parked (group_id, handler, lane, topic, partition, \"offset\", incarnation, ordering, record_key, value, headers, "
+                                "record_timestamp, size, key, previous_key, idempotency_key, digest, build, attempt, waited_ms, next_at, first_failed_at, "
+                                "cause, stage, error, fingerprint) values ", schema_);
+  bool first = true;
+  for (const auto& p : records) {
+    const auto& v = p.record->view;
+    const auto delay = text(p.delay.count());
+    sql += (first ? "(" : ",(") + c.quote(group_) + ',' + c.quote(p.handler) + ',' + text(lane.id) + ',' + c.quote(v.topic) + ',' + text(v.partition) + ',' +
+           text(v.offset) + ",'" + core::to_text(lane.incarnation) + "'," + (p.ordering ? text(stored(*p.ordering)) : "null") + ',' +
+           bytea_or_null(c, v.key) + ',' + bytea_or_null(c, v.value) + ',' + c.quote(core::headers_json(v.headers)) + ',' + text(v.timestamp_ms) + ',' +
+           text(static_cast<std::int64_t>(p.record->size)) + ',' + uuid_or_null(p.key) + ',' + uuid_or_null(p.previous_key) + ',' +
+           bytea_or_null(c, p.idempotency_key) + ',' + number_or_null(p.digest) + ',' + c.quote(build_);
+    if (const auto& f = p.failure)
+      sql += ",1," + delay + ",clock_timestamp() + " + delay + " * interval '1 millisecond',now()," + c.quote(f->cause) + ',' + c.quote(f->stage) + ',' +
+             c.quote(f->error) + ',' + c.quote(f->fingerprint) + ')';
+    else
+      sql += ",0,0,null,null,null,null,null,null)";
+    first = false;
+  }
+  std::unordered_map<std::int64_t, std::int64_t> by_offset;
+  for (const auto& r : c.exec(sql + " returning \"offset\", id")) by_offset.emplace(r[0].as<std::int64_t>(), r[1].as<std::int64_t>());
+  std::vector<std::int64_t> ids;
+  for (const auto& p : records) ids.push_back(by_offset.at(p.record->view.offset));
+  return ids;
+}
+
+void ParkedStore::again(Connection& c, std::int64_t id, const ParkedFailure& failure, std::chrono::milliseconds delay) const {
+  c.exec_params(again_, {text(id), text(delay.count()), failure.cause, failure.stage, failure.error, failure.fingerprint, build_});
+}
+
+std::vector<std::int64_t> ParkedStore::remove(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, const std::vector<std::uint64_t>& orderings) const {
+  c.exec_params(remove_, {ids_text(ids)});
+  std::vector<std::int64_t> promoted;
+  if (orderings.empty()) return promoted;
+  for (const auto& r : c.exec_params(promote_, {text(lane), array_text(orderings, [](std::uint64_t o) { return text(stored(o)); })})) promoted.push_back(r[0].as<std::int64_t>());
+  return promoted;
+}
+
+bool ParkedStore::note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const {
+  return in_transaction(c, [&] {
+    return !c.exec_params(lock_, {text(lane.id), lane.token, text(lane.batch_seq)}).empty() && !c.exec_params(start_, {text(id), text(starts)}).empty();
+  }, "SET LOCAL lock_timeout = '250ms'");
+}
+
+std::vector<ParkedStore::Count> ParkedStore::count(Connection& c, const std::vector<std::int32_t>& lanes) const {
+  std::vector<Count> counts;
+  for (const auto& r : c.exec_params(count_, {array_text(lanes)}))
+    counts.push_back({r[0].c_str(), r[1].c_str(), r[2].as<std::int64_t>(), r[3].as<double>()});
+  return counts;
+}
+
+}  // namespace deja::postgres

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/source_record.h"
+#include "core/uuid.h"
+#include "postgres/connection.h"
+#include "postgres/lane_store.h"
+
+namespace deja::postgres {
+
+/// Why a record failed last.
+struct ParkedFailure {
+  std::string cause, stage, error, fingerprint;
+};
+
+/// A record on its way to the table. Views stay valid while the batch runs.
+struct NewParked {
+  const core::SourceRecord* record = nullptr;
+  std::string handler;
+  std::optional<std::uint64_t> ordering;
+  std::optional<core::Uuid> key, previous_key;
+  std::optional<std::string> idempotency_key;  // as it came
+  std::optional<std::int64_t> digest;
+  /// Nothing: it waits behind another record of its ordering key, without having run.
+  std::optional<ParkedFailure> failure;
+  std::chrono::milliseconds delay{0};
+};
+
+/// A parked record with all that is needed to run it.
+struct ParkedRow {
+  std::int64_t id = 0;
+  core::SourceRecord record;  // owns its bytes; view.attempt is the one that it is about to make
+  core::Uuid incarnation;
+  std::optional<std::uint64_t> ordering;
+  std::int32_t attempts = 0, starts = 0;
+  std::chrono::milliseconds waited{0};
+  std::string first_seen;                      // as Postgres writes and reads it
+  std::optional<std::string> first_failed_at;
+  std::string wanted, wanted_reason;           // by an operator: dead-letter or discard
+};
+
+/// What the owner remembers of a row.
+struct ParkedSummary {
+  std::int64_t id = 0, offset = 0;
+  std::optional<std::uint64_t> ordering;
+  std::optional<core::Uuid> key, previous_key;
+  std::int64_t digest = 0;
+  std::optional<std::chrono::milliseconds> due_in;  // not above 0: now
+  bool started = false;                             // a process began it alone and said no more
+};
+
+/// Parked records of one group. Only a lane's owner calls what writes, inside its batch transaction, unless said otherwise.
+class ParkedStore {
+ public:
+  ParkedStore(std::string schema, std::string group, std::string build);
+
+  /// All of a lane, heads of their ordering keys with the time until they are due.
+  std::vector<ParkedSummary> load(Connection& c, std::int32_t lane) const;
+  /// Rows that are gone are left out; in the order of `ids`.
+  std::vector<ParkedRow> read(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const;
+  /// Those that may still be run, with their starts.
+  std::unordered_map<std::int64_t, std::int32_t> look(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const;
+  /// Offsets of the partition's records from `first` to before `until` that have a row.
+  std::vector<std::int64_t> offsets(Connection& c, const LaneState& lane, std::int64_t first, std::int64_t until) const;
+
+  /// Returns the ids in the order of `records`.
+  std::vector<std::int64_t> insert(Connection& c, const LaneState& lane, const std::vector<NewParked>& records) const;
+  /// An attempt failed, and another one follows.
+  void again(Connection& c, std::int64_t id, const ParkedFailure& failure, std::chrono::milliseconds delay) const;
+  /// They had their dispositions. The next record of each of these ordering keys is due now: returns those.
+  std::vector<std::int64_t> remove(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, const std::vector<std::uint64_t>& orderings) const;
+  /// A transaction of its own: the record has been started alone so many times (R1). False: fenced, or the row is gone.
+  bool note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const;
+
+  struct Count {
+    std::string topic, handler;
+    std::int64_t records = 0;
+    double oldest_age_seconds = 0;
+  };
+  std::vector<Count> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
+
+ private:
+  std::string schema_, group_, build_, load_, read_, look_, offsets_, again_, remove_, promote_, lock_, start_, count_;
+};
+
+}  // namespace deja::postgres

@@ -1,0 +1,183 @@
+#include <algorithm>
+
+#include "failpoints/failpoint.h"
+#include "runtime/batch.h"
+#include "runtime/batch_slot.h"
+#include "runtime/dead_letter_event.h"
+#include "runtime/failures.h"
+
+// What becomes of a record that cannot take effect now: parked, a dead letter, or what an operator wants of it.
+
+namespace deja::runtime {
+
+using core::Disposition;
+
+void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std::string& type) {
+  const auto& p = *slot.prepared;
+  const auto& row = core::row_of(trouble);
+  const auto* before = p.parked;
+  const core::Spent spent = before ? core::Spent{before->attempts, before->waited} : core::Spent{};
+  auto decision = core::decide(settings_.retry, trouble, spent, random_.unit());
+  if (decision.action == core::Action::attempt && !has_room(slot)) {
+    if (!settings_.park_or_die) throw NoRoom(static_cast<std::size_t>(&slot - slots_.data()));
+    decision = core::decide(settings_.retry, trouble = core::Trouble::no_room, spent, 0);
+    error += " (there is no room to park it: park.max.records, park.key.max.records)";
+  }
+  const auto stage = row.stage;
+  if (stage == "handler" || stage == "commit" || stage == "process") ++(row.trouble == core::Trouble::rejected ? rejections_ : failures_);
+  if (stage != "key" && stage != "claim") give_up_keys(slot);
+  auto letter = dead_letter_of(p, spec_.name, decision.cause, core::row_of(trouble).stage, std::move(error), type);
+  if (decision.action == core::Action::attempt)
+    return park(slot, postgres::ParkedFailure{letter.cause, letter.stage, letter.error, letter.fingerprint}, decision.delay);
+  slot.settled = true;
+  slot.outcome.disposition = Disposition::dead;
+  slot.outcome.cause = letter.cause;
+  slot.outcome.error = letter.error;
+  slot.letter = std::move(letter);
+  if (trouble == core::Trouble::conflict) {
+    slot.letter->conflict_lane = slot.outcome.first.lane;
+    slot.letter->conflict_offset = slot.outcome.first.offset;
+  }
+}
+
+// B3: a key row means that an effect was committed.
+void Batch::give_up_keys(const Slot& slot) {
+  slot.prepared->each_key([&](const core::Uuid& key) { keys_.at(key).state = KeyState::unclaimed; });
+}
+
+void Batch::park(Slot& slot, std::optional<postgres::ParkedFailure> failure, std::chrono::milliseconds delay) {
+  slot.settled = true;
+  slot.outcome.disposition = Disposition::parked;
+  if (failure) {
+    slot.outcome.cause = failure->cause;
+    slot.outcome.error = failure->error;
+  }
+  slot.parking = Slot::Parking{std::move(failure), delay};
+  if (drain_) return;
+  if (slot.prepared->ordering) waiting_.insert(*slot.prepared->ordering);
+  parked_here_.push_back(&slot);
+}
+
+// R5: in the order of the log among records of one ordering key.
+bool Batch::has_to_wait(const Slot& slot) const {
+  const auto& ordering = slot.prepared->ordering;
+  return !drain_ && ordering && (waiting_.contains(*ordering) || parked().count(*ordering) > 0);
+}
+
+bool Batch::has_room(const Slot& slot) const {
+  if (drain_) return true;  // it has its place
+  if (parked().size() + parked_here_.size() >= settings_.park_max) return false;
+  const auto& ordering = slot.prepared->ordering;
+  if (!ordering) return true;
+  const auto here = std::count_if(parked_here_.begin(), parked_here_.end(), [&](const Slot* s) { return s->prepared->ordering == ordering; });
+  return parked().count(*ordering) + static_cast<std::size_t>(here) < settings_.park_key_max;
+}
+
+// B4: the twin of a record that is parked in this lane is a duplicate of it at once; else there could be a million rows of one key.
+// What comes after a parked record of its ordering key waits behind it, without being run and without its key.
+bool Batch::settle_as_twin(Slot& slot) {
+  if (drain_ || slot.settled) return slot.settled;
+  const auto& p = *slot.prepared;
+  p.each_key([&](const core::Uuid& key) {
+    if (slot.settled) return;
+    std::optional<std::int64_t> twin;
+    if (const auto* found = parked().twin(key, p.digest)) twin = found->offset;
+    for (const auto* other : parked_here_)
+      if (!twin && other->prepared->digest == p.digest) other->prepared->each_key([&](const core::Uuid& k) { if (k == key) twin = other->outcome.offset; });
+    if (!twin) return;
+    slot.settled = true;
+    slot.outcome.disposition = Disposition::duplicate;
+    slot.outcome.cause = core::cause::producer;
+    const auto& view = p.source->view;
+    slot.outcome.first = {p.digest, row_.id, *twin, 0.0, std::string(view.topic), view.partition};
+  });
+  if (!slot.settled && has_to_wait(slot)) {
+    if (!has_room(slot)) {
+      if (!settings_.park_or_die) throw NoRoom(static_cast<std::size_t>(&slot - slots_.data()));
+      fail(slot, core::Trouble::no_room, "earlier records of its ordering key are parked, and there is no room to park it behind them (park.max.records, park.key.max.records)", "no room");
+      return true;
+    }
+    park(slot, std::nullopt, {});
+  }
+  if (slot.settled) give_up_keys(slot);
+  return slot.settled;
+}
+
+// Without being run. Its key is claimed for a discard, so that no twin takes effect later.
+void Batch::obey(Slot& slot) {
+  const auto& parked = *slot.prepared->parked;
+  if (parked.wanted == "dead-letter") return fail(slot, core::Trouble::by_operator, "an operator's decision: " + parked.wanted_reason, "operator");
+  slot.settled = true;
+  slot.outcome.disposition = Disposition::discarded;
+  slot.letter = dead_letter_of(*slot.prepared, spec_.name, core::cause::by_operator, "operator", "an operator's decision: " + parked.wanted_reason, "operator");
+  slot.letter->discarded = true;
+  if (known_use(*slot.prepared) == nullptr) keep_keys(slot);
+}
+
+// D1: an operator changed parked rows since the owner read them.
+void Batch::see_changes_of_operators() {
+  if (start_.parked_version == row_.parked_version) return;
+  reloaded_.emplace();
+  changed_rows_ = stores_.parked.load(connection_, row_.id);
+  DEJA_FAILPOINT(after_parked_reload);
+  for (const auto& summary : changed_rows_) reloaded_->add(remembered(summary, {}));
+}
+
+// D1: what was picked may have been changed before this transaction had the lane.
+void Batch::look_at_parked() {
+  std::vector<std::int64_t> ids;
+  for (const auto& slot : slots_) ids.push_back(slot.prepared->parked->id);
+  const auto there = stores_.parked.look(connection_, row_.id, ids);
+  DEJA_FAILPOINT(after_drain_look);
+  for (auto& slot : slots_) {
+    const auto found = there.find(slot.prepared->parked->id);
+    if (found != there.end() && found->second == slot.prepared->parked->starts) continue;
+    slot.settled = slot.outcome.gone = true;
+    slot.outcome.disposition = Disposition::parked;
+  }
+}
+
+void Batch::close_parked(BatchResult& result) {
+  auto& changes = result.parked;
+  if (reloaded_) changes.reloaded = changed_rows_;
+  if (!drain_) {
+    std::vector<postgres::NewParked> records;
+    for (const auto* slot : parked_here_) {
+      const auto& p = *slot->prepared;
+      const auto own = [&]() -> std::optional<std::string> { return p.key ? std::optional(p.raw_key) : std::nullopt; };
+      records.push_back({p.source, spec_.name, p.ordering, p.key, p.previous_key, own(), p.key || p.previous_key ? std::optional(p.digest) : std::nullopt,
+                         slot->parking->failure, slot->parking->delay});
+    }
+    const auto ids = stores_.parked.insert(connection_, row_, records);
+    if (!ids.empty()) DEJA_FAILPOINT(after_parked);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const auto& r = records[i];
+      changes.added.push_back({ids[i], r.record->view.offset, r.ordering, r.key, r.previous_key, r.digest.value_or(0), r.failure ? std::optional(r.delay) : std::nullopt, false});
+    }
+    return;
+  }
+  std::vector<std::uint64_t> orderings;
+  for (auto& slot : slots_) {
+    const auto& row = *slot.prepared->parked;
+    if (slot.outcome.gone) {
+      continue;
+    } else if (slot.parking) {
+      stores_.parked.again(connection_, row.id, *slot.parking->failure, slot.parking->delay);
+      DEJA_FAILPOINT(after_parked_again);
+      changes.again.emplace_back(row.id, slot.parking->delay);
+    } else {
+      changes.removed.push_back(row.id);
+      if (row.ordering) orderings.push_back(*row.ordering);
+    }
+  }
+  if (changes.removed.empty()) return;
+  changes.promoted = stores_.parked.remove(connection_, row_.id, changes.removed, orderings);
+  DEJA_FAILPOINT(after_unparked);
+}
+
+core::ParkedRecord remembered(const postgres::ParkedSummary& summary, core::Steady::time_point now) {
+  return {summary.id, summary.offset, summary.ordering, summary.key, summary.previous_key, summary.digest,
+          summary.due_in ? std::optional(now + *summary.due_in) : std::nullopt, summary.started};
+}
+
+}  // namespace deja::runtime

@@ -1,0 +1,142 @@
+#include <algorithm>
+
+#include "failpoints/failpoint.h"
+#include "runtime/failures.h"
+#include "runtime/lane.h"
+#include "runtime/worker.h"
+
+// Redelivery: parked records that are due run in batches of their own, in turn with live ones, each batch as any other.
+
+namespace deja::runtime {
+
+using std::chrono::milliseconds;
+
+namespace {
+constexpr milliseconds look_for_room_after{1000};  // an operator may have made some
+}
+
+// What was refused goes on before anything else does: its dependency is asked with it.
+bool Lane::drains_next() {
+  if (!needs_.empty()) return refused_in_drain_;
+  if (!drain_.rows.empty()) return true;
+  const auto due = parked_.next_due();
+  if (!due || *due > context_.clock.now()) return false;
+  if (!drained_last_ || context_.clock.now() < no_room_until_) return true;
+  const std::lock_guard lock(mutex_);
+  return current_.empty() && queue_.empty();
+}
+
+Next Lane::run_drain(Worker& worker) {
+  drained_last_ = true;
+  if (const auto later = wait_for_breakers()) return *later;
+  if (drain_.rows.empty() && !load_drain(worker)) return Next::now();
+  const auto& front = drain_.rows.front();
+  auto shape = drain_.plan.next(drain_.alone ? 1 : drain_.rows.size(), 0);
+  if (drain_.alone && !drain_.started && front.starts >= context_.crash_max_starts) shape.forced = core::killed(context_.crash_max_starts);
+  return run(worker, {drain_.plan, shape, static_cast<std::int64_t>(shape.records) - 1, drain_.alone, true});
+}
+
+// Heads of different ordering keys: whatever becomes of one says nothing of another.
+bool Lane::load_drain(Worker& worker) {
+  const auto ids = parked_.due(context_.clock.now(), std::min(core::BatchPlan::savepoint_slice, context_.batch_max_records));
+  if (ids.empty()) return false;
+  drain_ = {};
+  drain_.alone = parked_.find(ids.front())->suspect;
+  drain_.rows = context_.stores.parked.read(worker.connection(), row_.id, ids);
+  DEJA_FAILPOINT(after_parked_read);
+  if (drain_.rows.size() < ids.size()) reload_parked(worker);  // an operator's doing
+  return !drain_.rows.empty();
+}
+
+// park.policy = pause: live records wait until a parked one is done.
+Next Lane::no_room(Worker& worker) {
+  refund_start(worker);
+  no_room_until_ = context_.clock.now() + look_for_room_after;
+  const auto offset = current_.empty() ? row_.next_offset : current_.front().view.offset;
+  set_pause("no room to park a record: " + std::to_string(parked_.size()) + " are parked (park.max.records, park.key.max.records)",
+            "parked records (offset " + std::to_string(offset) + " has to wait)");
+  return unless_closing(wake_for_parked(Next::at(no_room_until_)));
+}
+
+// R1, as start_suspect() does it for live records.
+void Lane::start_parked(Worker& worker) {
+  if (drain_.started) return;
+  auto& row = drain_.rows.front();
+  if (!context_.stores.parked.note_start(worker.connection(), row_, row.id, row.starts + 1)) throw Fenced();
+  ++row.starts;
+  drain_.started = true;
+  DEJA_FAILPOINT(after_parked_start);
+}
+
+void Lane::refund_parked(Worker& worker) {
+  if (!drain_.started || drain_.rows.empty()) return;
+  auto& row = drain_.rows.front();
+  if (!context_.stores.parked.note_start(worker.connection(), row_, row.id, row.starts - 1)) throw Fenced();
+  --row.starts;
+  drain_.started = false;
+  DEJA_FAILPOINT(after_parked_refund);
+}
+
+void Lane::load_parked(Worker& worker, bool suspects) {
+  forget_parked();
+  const auto rows = context_.stores.parked.load(worker.connection(), row_.id);
+  DEJA_FAILPOINT(after_parked_load);
+  const auto now = context_.clock.now();
+  for (const auto& row : rows) {
+    auto record = remembered(row, now);
+    record.suspect = record.suspect || (suspects && record.due && *record.due <= now);
+    parked_.add(record);
+  }
+  parked_records_ = static_cast<std::int64_t>(parked_.size());
+}
+
+// D1: under the row's lock, so that the version read fits what is read after it, or is older.
+void Lane::reload_parked(Worker& worker) {
+  const auto now = context_.stores.lanes.read_locked(worker.connection(), row_.id);
+  DEJA_FAILPOINT(after_parked_version);
+  if (now.token != row_.token || now.batch_seq != row_.batch_seq) throw Fenced();
+  ParkedChanges changes;
+  changes.reloaded = context_.stores.parked.load(worker.connection(), row_.id);
+  DEJA_FAILPOINT(after_parked_load);
+  auto row = row_;
+  row.parked_version = now.parked_version;
+  set_row(row);
+  remember(changes);
+}
+
+void Lane::remember(const ParkedChanges& changes) {
+  const auto now = context_.clock.now();
+  if (changes.reloaded) {
+    auto before = std::move(parked_);
+    parked_.clear();
+    for (const auto& row : *changes.reloaded) {
+      auto record = remembered(row, now);
+      if (const auto* known = before.find(row.id)) record.suspect = record.suspect || known->suspect;
+      parked_.add(record);
+    }
+  }
+  for (const auto id : changes.removed) parked_.remove(id);
+  for (const auto& [id, delay] : changes.again) {
+    parked_.set_due(id, now + delay);
+    parked_.no_suspect(id);
+  }
+  for (const auto& row : changes.added) parked_.add(remembered(row, now));
+  for (const auto id : changes.promoted) parked_.set_due(id, now);
+  parked_records_ = static_cast<std::int64_t>(parked_.size());
+}
+
+void Lane::forget_parked() {
+  parked_.clear();
+  parked_records_ = 0;
+  drain_ = {};
+  refused_in_drain_ = drained_last_ = false;
+  no_room_until_ = {};
+}
+
+Next Lane::wake_for_parked(Next next) const {
+  const auto due = parked_.next_due();
+  if (!due || next.when == Next::When::now || (next.when == Next::When::at && next.time <= *due)) return next;
+  return Next::at(*due);
+}
+
+}  // namespace deja::runtime
