@@ -4,6 +4,7 @@
 #include "postgres/arrays.h"
 #include "postgres/sql.h"
 #include "postgres/transaction_control.h"
+#include "postgres/values.h"
 
 namespace deja::postgres {
 
@@ -38,7 +39,6 @@ LaneState row_of(const pqxx::row& r) {
   return row;
 }
 
-std::string text(std::int64_t n) { return std::to_string(n); }
 
 core::LaneMap map_of(const pqxx::row& r) { return {r[1].as<std::int32_t>(), r[2].as<std::int32_t>(), r[3].c_str()}; }
 

@@ -10,7 +10,6 @@
 namespace deja::postgres {
 
 namespace {
-std::string text(std::int64_t n) { return std::to_string(n); }
 std::string ids_text(const std::vector<std::int64_t>& ids) { return array_text(ids, text); }
 
 // Postgres has no unsigned numbers.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,9 +9,11 @@
 #include "postgres/connection.h"
 #include "postgres/sql.h"
 
-// Values that may be absent, as statements with many rows have them.
+// Values as statements have them.
 
 namespace deja::postgres {
+
+inline std::string text(std::int64_t n) { return std::to_string(n); }
 
 inline std::string bytea_or_null(const Connection& c, std::optional<std::string_view> bytes) { return bytes ? c.quote(bytea_text(*bytes)) : "null"; }
 
