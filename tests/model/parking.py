@@ -579,6 +579,8 @@ CASES = (
     broken("R5_a_discarded_dead_letter_that_held_its_key", Parking(order="hold", discarded_dead_letter_promotes=False, **OPERATED), "the first, and not marked"),
     broken("R5_another_order_and_the_heads_of_before", Parking(PAIR, orders=("hold", "continue"), heads_marked_anew=False, max_attempts=1, **HANDED_OVER),
            "the first, and not marked"),
+    broken("R5_another_order_and_a_head_behind_a_dead_letter",
+           Parking(PAIR, orders=("continue", "hold"), heads_marked_anew=False, **HANDED_OVER), "and not the first"),
     broken("R5_two_of_one_key_in_a_drain", Parking(ONE_KEY, drain_takes="two of one key", **QUIET), "takes effect before record"),
     broken("R5_a_replay_that_leaves_the_old_head_marked", Parking(ONE_KEY, replayed_row="leaves the old head marked", **OPERATED), "and not the first"),
     broken("R5_a_replay_that_goes_behind", Parking(ONE_KEY, replayed_row="goes behind", **OPERATED), "the first, and not marked"),
