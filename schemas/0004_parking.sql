@@ -22,7 +22,8 @@ create table {schema}.parked (
   idempotency_key   bytea,
   digest            bigint,
   attempt           integer not null default 0,  -- failures that were committed
-  starts            integer not null default 0,  -- processes that began it alone and said no more
+  suspect           boolean not null default false,  -- a process that ended may have had it under way: it runs alone, until an outcome
+  starts            integer not null default 0,      -- processes that began it alone and said no more
   waited_ms         bigint not null default 0,   -- the sum of the delays it was given
   next_at           timestamptz,                 -- null: it waits behind an earlier record of its ordering key
   first_seen        timestamptz not null default now(),
@@ -40,3 +41,13 @@ create table {schema}.parked (
 create index parked_by_lane on {schema}.parked (lane, ordering, "offset");
 create index parked_due on {schema}.parked (lane, next_at) where next_at is not null;
 create index parked_by_key on {schema}.parked (key) where key is not null;
+
+-- What the fleet delivered and delivered again, second by second, for the retry budget; a minute of it is kept.
+create table {schema}.retry_budget (
+  group_id          text not null,
+  handler           text not null,
+  second            bigint not null,
+  first_deliveries  bigint not null default 0,
+  redeliveries      bigint not null default 0,
+  primary key (group_id, handler, second)
+) with (fillfactor = 50);

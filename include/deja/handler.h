@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <concepts>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,6 +16,7 @@
 
 #include <deja/idempotency.h>
 #include <deja/record.h>
+#include <deja/retry.h>
 #include <deja/transaction.h>
 
 // A handler is any class with
@@ -26,6 +29,7 @@
 //   static constexpr auto ordering = deja::by_key(fn);      what must keep its order (default: the record key)
 //   static constexpr auto previous_idempotency = deja::by_header("X-Id");      while the strategy changes: the one before; a record
 //                                                                              is fresh only if it is so by both
+//   static constexpr auto retry = deja::retry().attempts(3);  how often, how soon, and what is not tried again (default: retry.*)
 //
 // A batch handler's span may be any slice down to one record; after a throw it runs again in halves until the failing record
 // stands alone. Handlers run again after a rollback: keep no state in the object that a rollback would have to undo.
@@ -54,6 +58,9 @@ struct HandlerSpec {
   std::function<std::optional<std::string>(const Record&)> fingerprint;  // empty: the value
   std::function<std::optional<std::string>(const Record&)> ordering;     // empty: the record key
   std::function<std::unique_ptr<HandlerInstance>()> make;                // one per lane worker
+  std::int32_t max_attempts = INT32_MAX;                                 // never more than the configuration says
+  std::chrono::milliseconds backoff_base{0}, backoff_max{0};             // 0: the configuration's
+  bool (*is_final)() noexcept = nullptr;                                 // asked while an exception is being handled
 };
 
 template <class H>
@@ -102,6 +109,17 @@ concept OrderingIsValid = !requires { &H::ordering; } || requires {
   typename std::bool_constant<known_at_compile_time(H::ordering)>;
 };
 
+template <class H>
+concept RetryIsValid = !requires { &H::retry; } || requires {
+  requires std::is_pointer_v<decltype(&H::retry)> && is_retry<std::remove_pointer_t<decltype(&H::retry)>>;
+  typename std::bool_constant<known_at_compile_time(H::retry)>;
+};
+template <class H>
+constexpr bool retry_fits() {
+  if constexpr (requires { H::retry.valid(); }) return H::retry.valid();
+  return true;
+}
+
 // Plain bools and one chain of branches, so that each mistake is one error with one sentence.
 template <class H>
 constexpr bool is_handler() {
@@ -110,6 +128,7 @@ constexpr bool is_handler() {
   constexpr bool strategy_valid = StrategyIsValid<H>;
   constexpr bool previous_valid = PreviousStrategyIsValid<H>;
   constexpr bool functions_valid = FingerprintIsValid<H> && OrderingIsValid<H>;
+  constexpr bool retry_valid = RetryIsValid<H>;
   constexpr bool one = HandlesRecord<H>;
   constexpr bool many = HandlesBatch<H>;
   if constexpr (!named) {
@@ -122,12 +141,16 @@ constexpr bool is_handler() {
     static_assert(previous_valid, "deja: previous_idempotency must be static constexpr and one of by_header, by_key, by_payload, first_of, by_offset");
   } else if constexpr (!functions_valid) {
     static_assert(functions_valid, "deja: fingerprint and ordering must be static constexpr deja::by_key(fn)");
+  } else if constexpr (!retry_valid) {
+    static_assert(retry_valid, "deja: retry must be static constexpr and made by deja::retry()");
+  } else if constexpr (!retry_fits<H>()) {
+    static_assert(retry_fits<H>(), "deja: retry: at least one attempt, a wait of at least 1 ms that is not above its maximum, final errors as plain types");
   } else if constexpr (one && many) {
     static_assert(!(one && many), "deja: the handler has both shapes of handle: keep the one for a record or the one for a batch");
   } else if constexpr (!one && !many) {
     static_assert(one || many, "deja: the handler needs void handle(const deja::Record&, deja::Transaction&) or void handle(std::span<const deja::Record>, deja::BatchTransaction&)");
   }
-  return named && strategy_valid && previous_valid && functions_valid && one != many;
+  return named && strategy_valid && previous_valid && functions_valid && retry_valid && one != many;
 }
 
 template <class H>
@@ -169,6 +192,12 @@ HandlerSpec describe_handler(std::vector<std::string> topics) {
     spec.fingerprint = [](const Record& record) { return H::fingerprint.extract(record); };
   if constexpr (requires { H::ordering; })
     spec.ordering = [](const Record& record) { return H::ordering.extract(record); };
+  if constexpr (requires { H::retry; }) {
+    spec.max_attempts = H::retry.attempts_or(INT32_MAX);
+    spec.backoff_base = H::retry.base();
+    spec.backoff_max = H::retry.most();
+    spec.is_final = &std::remove_cvref_t<decltype(H::retry)>::is_final;
+  }
   return spec;
 }
 

@@ -6,7 +6,7 @@ grant usage on schema :"schema" to :"consumer";
 grant select on all tables in schema :"schema" to :"consumer";
 grant insert, update on :"schema".recipes, :"schema".handlers, :"schema".lanes, :"schema".dead_letters to :"consumer";
 grant insert on :"schema".audit_log, :"schema".event_topics to :"consumer";
-grant insert, update, delete on :"schema".breakers, :"schema".parked to :"consumer";
+grant insert, update, delete on :"schema".breakers, :"schema".parked, :"schema".retry_budget to :"consumer";
 grant delete on :"schema".handlers to :"consumer";
 grant insert, delete on :"schema".keys_1 to :"consumer";
 grant insert, truncate on :"schema".outbox_0, :"schema".outbox_1, :"schema".outbox_2 to :"consumer";

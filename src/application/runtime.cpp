@@ -71,6 +71,7 @@ runtime::EngineOptions Runtime::Impl::engine_options() const {
   o.retry_deadline = c.duration("retry.deadline.ms");
   o.park_max = static_cast<std::size_t>(c.integer("park.max.records"));
   o.park_key_max = static_cast<std::size_t>(c.integer("park.key.max.records"));
+  o.retry_budget_ratio = c.ratio("retry.budget.ratio");
   o.park_or_die = c.text("park.policy") == "dead";
   o.backoff_base = c.duration("retry.backoff.base.ms");
   o.backoff_max = c.duration("retry.backoff.max.ms");

@@ -161,7 +161,7 @@ constexpr Option table[] = {
      .unit = "redeliveries per first delivery",
      .min = 0,
      .max = 1,
-     .description = "Share of redeliveries that the fleet allows itself; beyond it parked records wait. Not in effect in this version."},
+     .description = "Share of redeliveries that the fleet allows itself, of the first deliveries of the last ten seconds, and ten a second beside it; beyond that parked records wait."},
 
     {.section = protection,
      .key = "crash.max.starts",

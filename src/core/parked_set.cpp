@@ -8,7 +8,18 @@ void ParkedSet::add(const ParkedRecord& record) {
   if (record.ordering) ++by_ordering_[*record.ordering];
   for (const auto& key : {record.key, record.previous_key})
     if (key) by_key_.emplace(*key, record.id);
-  if (record.due) due_.emplace(*record.due, record.id);
+  if (record.due) enter(record);
+}
+
+void ParkedSet::enter(const ParkedRecord& record) {
+  due_.emplace(*record.due, record.id);
+  if (!record.again) due_first_.emplace(*record.due, record.id);
+}
+
+void ParkedSet::leave(const ParkedRecord& record) {
+  if (!record.due) return;
+  due_.erase({*record.due, record.id});
+  due_first_.erase({*record.due, record.id});
 }
 
 void ParkedSet::remove(std::int64_t id) {
@@ -22,7 +33,7 @@ void ParkedSet::remove(std::int64_t id) {
     auto [at, end] = by_key_.equal_range(*key);
     while (at != end) at = at->second == id ? by_key_.erase(at) : std::next(at);
   }
-  if (record.due) due_.erase({*record.due, id});
+  leave(record);
   records_.erase(found);
 }
 
@@ -30,13 +41,18 @@ void ParkedSet::set_due(std::int64_t id, Steady::time_point due) {
   const auto found = records_.find(id);
   if (found == records_.end()) return;
   auto& record = found->second;
-  if (record.due) due_.erase({*record.due, id});
+  leave(record);
   record.due = due;
-  due_.emplace(due, id);
+  enter(record);
 }
 
-void ParkedSet::no_suspect(std::int64_t id) {
-  if (const auto found = records_.find(id); found != records_.end()) found->second.suspect = false;
+void ParkedSet::failed_again(std::int64_t id) {
+  const auto found = records_.find(id);
+  if (found == records_.end()) return;
+  auto& record = found->second;
+  record.suspect = false;
+  record.again = true;
+  if (record.due) due_first_.erase({*record.due, id});
 }
 
 std::size_t ParkedSet::count(std::uint64_t ordering) const {
@@ -55,13 +71,14 @@ const ParkedRecord* ParkedSet::find(std::int64_t id) const {
   return found == records_.end() ? nullptr : &found->second;
 }
 
-std::optional<Steady::time_point> ParkedSet::next_due() const {
-  return due_.empty() ? std::nullopt : std::optional(due_.begin()->first);
+std::optional<Steady::time_point> ParkedSet::next_due(bool again) const {
+  const auto& due = again ? due_ : due_first_;
+  return due.empty() ? std::nullopt : std::optional(due.begin()->first);
 }
 
-std::vector<std::int64_t> ParkedSet::due(Steady::time_point now, std::size_t most) const {
+std::vector<std::int64_t> ParkedSet::due(Steady::time_point now, std::size_t most, bool again) const {
   std::vector<std::int64_t> ids;
-  for (const auto& [time, id] : due_) {
+  for (const auto& [time, id] : again ? due_ : due_first_) {
     if (time > now || ids.size() >= most) break;
     if (records_.at(id).suspect) {
       if (ids.empty()) ids.push_back(id);

@@ -20,6 +20,7 @@ struct ParkedRecord {
   std::int64_t digest = 0;
   std::optional<Steady::time_point> due;  ///< nothing: it waits behind another one
   bool suspect = false;                   ///< an owner that died may have had it under way: it runs alone (R1)
+  bool again = false;                     ///< it ran before: the retry budget is asked
 };
 
 /// The parked records of a lane as its owner remembers them, so that live records need no look into the database: which ordering keys
@@ -30,7 +31,7 @@ class ParkedSet {
   void remove(std::int64_t id);
   void set_due(std::int64_t id, Steady::time_point due);
   /// It had an outcome under this owner.
-  void no_suspect(std::int64_t id);
+  void failed_again(std::int64_t id);
   void clear() { *this = ParkedSet(); }
 
   bool empty() const { return records_.empty(); }
@@ -41,16 +42,19 @@ class ParkedSet {
   const ParkedRecord* twin(const Uuid& key, std::int64_t digest) const;
   const ParkedRecord* find(std::int64_t id) const;
 
-  /// When the first one is due; nothing: none will be by itself.
-  std::optional<Steady::time_point> next_due() const;
+  /// When the first one is due; nothing: none will be by itself. `again`: those that ran before, too.
+  std::optional<Steady::time_point> next_due(bool again = true) const;
   /// Up to `most` that are due, those that wait longest first. One that is suspect is alone.
-  std::vector<std::int64_t> due(Steady::time_point now, std::size_t most) const;
+  std::vector<std::int64_t> due(Steady::time_point now, std::size_t most, bool again = true) const;
 
  private:
+  void enter(const ParkedRecord& record);
+  void leave(const ParkedRecord& record);
+
   std::unordered_map<std::int64_t, ParkedRecord> records_;
   std::unordered_map<std::uint64_t, std::size_t> by_ordering_;
   std::unordered_multimap<Uuid, std::int64_t, UuidHash> by_key_;
-  std::set<std::pair<Steady::time_point, std::int64_t>> due_;
+  std::set<std::pair<Steady::time_point, std::int64_t>> due_, due_first_;  // due_first_: those of them that never ran
 };
 
 }  // namespace deja::core

@@ -22,6 +22,7 @@ struct LaneStatus {
   std::int64_t parked_records = 0;
   std::int64_t next_event_seq = 0;
   std::int64_t published_seq = 0;
+  bool waits_for_budget = false;  // parked records are due, and the retry budget is spent
   std::string paused_cause;  // empty: not paused
   std::string blocked_by;    // the dependency or record that holds it up
   double paused_seconds = 0;
@@ -31,6 +32,13 @@ struct DependencyStatus {
   std::string name;  // "postgres", "kafka", or what a handler named in Unavailable
   bool up = false;
   std::string cause;  // why not, in words
+};
+
+/// Of a handler, in the whole fleet, within the window of the retry budget.
+struct BudgetStatus {
+  std::string handler;
+  std::int64_t tokens = 0;   // redeliveries that are allowed now
+  double amplification = 1;  // handler calls for each first delivery
 };
 
 struct BreakerStatus {
@@ -61,6 +69,7 @@ struct Status {
   std::vector<LaneStatus> lanes;
   std::vector<DependencyStatus> dependencies;
   std::vector<BreakerStatus> breakers;
+  std::vector<BudgetStatus> budgets;
   std::vector<RecentDuplicate> last_duplicates;  // newest first, without their keys
 };
 

@@ -24,6 +24,7 @@ Json lane_json(const core::LaneStatus& lane) {
           {"log_end_offset", known(lane.log_end_offset)},
           {"queued_records", lane.queued_records},
           {"parked_records", lane.parked_records},
+          {"waits_for_budget", lane.waits_for_budget},
           {"next_event_seq", lane.next_event_seq},
           {"published_seq", lane.published_seq},
           {"paused_cause", given(lane.paused_cause)},
@@ -38,6 +39,10 @@ Json dependency_json(const core::DependencyStatus& dependency) {
 Json breaker_json(const core::BreakerStatus& breaker) {
   const std::chrono::system_clock::time_point since{std::chrono::milliseconds(breaker.since_ms)};
   return {{"dependency", breaker.dependency}, {"handler", breaker.handler}, {"state", breaker.state}, {"since", rfc3339(since)}, {"cause", given(breaker.cause)}};
+}
+
+Json budget_json(const core::BudgetStatus& budget) {
+  return {{"handler", budget.handler}, {"tokens", budget.tokens}, {"amplification", budget.amplification}};
 }
 
 Json duplicate_json(const core::RecentDuplicate& duplicate) {
@@ -72,6 +77,7 @@ std::string status_json(const core::Status& status) {
   json["lanes"] = list_json(status.lanes, lane_json);
   json["dependencies"] = list_json(status.dependencies, dependency_json);
   json["breakers"] = list_json(status.breakers, breaker_json);
+  json["budgets"] = list_json(status.budgets, budget_json);
   json["last_duplicates"] = list_json(status.last_duplicates, duplicate_json);
   return text(json);
 }

@@ -30,6 +30,7 @@ constexpr std::array wanted = {
     Right{"dead_letters", "select,insert,update"},
     Right{"breakers", "select,insert,update,delete"},
     Right{"parked", "select,insert,update,delete"},
+    Right{"retry_budget", "select,insert,update,delete"},
 };
 
 }  // namespace

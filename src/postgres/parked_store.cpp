@@ -30,15 +30,15 @@ struct Bytes {
 ParkedStore::ParkedStore(std::string schema, std::string group, std::string build)
     : schema_(std::move(schema)), group_(std::move(group)), build_(std::move(build)),
       load_(with_schema("select id, \"offset\", ordering, key, previous_key, coalesce(digest, 0), case when wanted is not null then 0 else "
-                        "ceil(extract(epoch from next_at - clock_timestamp()) * 1000)::bigint end, starts > 0 from {schema}.parked where lane = $1::int", schema_)),
+                        "ceil(extract(epoch from next_at - clock_timestamp()) * 1000)::bigint end, suspect, attempt > 0 and wanted is null from {schema}.parked where lane = $1::int", schema_)),
       read_(with_schema("select p.id, topic, partition, \"offset\", record_key, value, headers, record_timestamp, size, incarnation, ordering, attempt, starts, "
                         "waited_ms, first_seen, first_failed_at, coalesce(wanted, ''), coalesce(wanted_reason, '') "
                         "from unnest($2::bigint[]) with ordinality w(id, n) join {schema}.parked p on p.id = w.id and p.lane = $1::int order by w.n", schema_)),
-      look_(with_schema("select id, starts from {schema}.parked where id = any($2::bigint[]) and lane = $1::int and (next_at is not null or wanted is not null)", schema_)),
+      look_(with_schema("select id, starts, coalesce(wanted, '') from {schema}.parked where id = any($2::bigint[]) and lane = $1::int and (next_at is not null or wanted is not null)", schema_)),
       offsets_(with_schema("select p.\"offset\" from {schema}.parked p join {schema}.lanes l on l.id = $1::int and p.group_id = l.group_id and "
                            "p.topic = l.topic and p.partition = l.partition and p.incarnation = l.incarnation "
                            "where p.\"offset\" >= $2::bigint and p.\"offset\" < $3::bigint", schema_)),
-      again_(with_schema("update {schema}.parked set attempt = attempt + 1, starts = 0, waited_ms = waited_ms + $2::bigint, "
+      again_(with_schema("update {schema}.parked set attempt = attempt + 1, suspect = false, starts = 0, waited_ms = waited_ms + $2::bigint, "
                          "next_at = clock_timestamp() + $2::bigint * interval '1 millisecond', first_failed_at = coalesce(first_failed_at, now()), "
                          "cause = $3, stage = $4, error = $5, fingerprint = $6, build = $7 where id = $1::bigint", schema_)),
       remove_(with_schema("delete from {schema}.parked where id = any($1::bigint[])", schema_)),
@@ -47,6 +47,7 @@ ParkedStore::ParkedStore(std::string schema, std::string group, std::string buil
                            "join {schema}.lanes l on l.id = q.lane where q.lane = $1::int and q.ordering = any($2::bigint[]) "
                            "order by q.ordering, q.incarnation = l.incarnation, q.\"offset\") f where p.id = f.id and p.next_at is null returning p.id", schema_)),
       lock_(with_schema("select 1 from {schema}.lanes where id = $1::int and owner_token = $2::uuid and batch_seq = $3::bigint for update", schema_)),
+      suspects_(with_schema("update {schema}.parked set suspect = true where lane = $1::int and next_at <= clock_timestamp() and not suspect", schema_)),
       start_(with_schema("update {schema}.parked set starts = $2::int where id = $1::bigint returning id", schema_)),
       count_(with_schema("select topic, handler, count(*), extract(epoch from clock_timestamp() - min(first_seen))::float8 "
                          "from {schema}.parked where lane = any($1::int[]) group by 1, 2", schema_)) {}
@@ -63,7 +64,8 @@ std::vector<ParkedSummary> ParkedStore::load(Connection& c, std::int32_t lane) c
     summary.previous_key = uuid_of(columns.maybe_text());
     summary.digest = columns.number();
     if (const auto due = columns.maybe_number()) summary.due_in = std::chrono::milliseconds(*due);
-    summary.started = columns.flag();
+    summary.suspect = columns.flag();
+    summary.again = columns.flag();
     all.push_back(std::move(summary));
   }
   return all;
@@ -106,9 +108,9 @@ std::vector<ParkedRow> ParkedStore::read(Connection& c, std::int32_t lane, const
   return rows;
 }
 
-std::unordered_map<std::int64_t, std::int32_t> ParkedStore::look(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const {
-  std::unordered_map<std::int64_t, std::int32_t> found;
-  for (const auto& r : c.exec_params(look_, {text(lane), ids_text(ids)})) found.emplace(r[0].as<std::int64_t>(), r[1].as<std::int32_t>());
+std::unordered_map<std::int64_t, ParkedStore::Look> ParkedStore::look(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const {
+  std::unordered_map<std::int64_t, Look> found;
+  for (const auto& r : c.exec_params(look_, {text(lane), ids_text(ids)})) found.emplace(r[0].as<std::int64_t>(), Look{r[1].as<std::int32_t>(), r[2].c_str()});
   return found;
 }
 
@@ -156,6 +158,14 @@ std::vector<std::int64_t> ParkedStore::remove(Connection& c, std::int32_t lane, 
   if (orderings.empty()) return promoted;
   for (const auto& r : c.exec_params(promote_, {text(lane), array_text(orderings, [](std::uint64_t o) { return text(stored(o)); })})) promoted.push_back(r[0].as<std::int64_t>());
   return promoted;
+}
+
+bool ParkedStore::mark_suspects(Connection& c, const LaneState& lane) const {
+  return in_transaction(c, [&] {
+    if (c.exec_params(lock_, {text(lane.id), lane.token, text(lane.batch_seq)}).empty()) return false;
+    c.exec_params(suspects_, {text(lane.id)});
+    return true;
+  }, "SET LOCAL lock_timeout = '250ms'");
 }
 
 bool ParkedStore::note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const {

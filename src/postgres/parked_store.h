@@ -52,7 +52,8 @@ struct ParkedSummary {
   std::optional<core::Uuid> key, previous_key;
   std::int64_t digest = 0;
   std::optional<std::chrono::milliseconds> due_in;  // not above 0: now
-  bool started = false;                             // a process began it alone and said no more
+  bool suspect = false;                             // a process that ended may have had it under way
+  bool again = false;                               // it ran before
 };
 
 /// Parked records of one group. Only a lane's owner calls what writes, inside its batch transaction, unless said otherwise.
@@ -64,8 +65,12 @@ class ParkedStore {
   std::vector<ParkedSummary> load(Connection& c, std::int32_t lane) const;
   /// Rows that are gone are left out; in the order of `ids`.
   std::vector<ParkedRow> read(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const;
-  /// Those that may still be run, with their starts.
-  std::unordered_map<std::int64_t, std::int32_t> look(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const;
+  struct Look {
+    std::int32_t starts = 0;
+    std::string wanted;
+  };
+  /// Those that may still be run, or that an operator wants something of.
+  std::unordered_map<std::int64_t, Look> look(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const;
   /// Offsets of the partition's records from `first` to before `until` that have a row.
   std::vector<std::int64_t> offsets(Connection& c, const LaneState& lane, std::int64_t first, std::int64_t until) const;
 
@@ -75,6 +80,9 @@ class ParkedStore {
   void again(Connection& c, std::int64_t id, const ParkedFailure& failure, std::chrono::milliseconds delay) const;
   /// They had their dispositions. The next record of each of these ordering keys is due now: returns those.
   std::vector<std::int64_t> remove(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, const std::vector<std::uint64_t>& orderings) const;
+  /// A transaction of its own: the owner before did not hand over in order, and may have had any of those that are due under way (R1).
+  /// False: fenced.
+  bool mark_suspects(Connection& c, const LaneState& lane) const;
   /// A transaction of its own: the record has been started alone so many times (R1). False: fenced, or the row is gone.
   bool note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const;
 
@@ -86,7 +94,7 @@ class ParkedStore {
   std::vector<Count> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
 
  private:
-  std::string schema_, group_, build_, load_, read_, look_, offsets_, again_, remove_, promote_, lock_, start_, count_;
+  std::string schema_, group_, build_, load_, read_, look_, offsets_, again_, remove_, promote_, lock_, suspects_, start_, count_;
 };
 
 }  // namespace deja::postgres

@@ -107,6 +107,7 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
   result.row.parked_version = start_.parked_version;
   for (auto& slot : slots_) {
     slot.outcome.kept = slot.letter && !slot.letter->discarded;
+    if (slot.ran) ++(slot.prepared->source->view.attempt > 1 ? result.redeliveries : result.first_deliveries);
     result.outcomes.push_back(slot.outcome);
   }
   result.drain = drain_;

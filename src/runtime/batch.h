@@ -21,6 +21,7 @@
 #include "core/source_record.h"
 #include "postgres/audit_log_store.h"
 #include "postgres/breaker_store.h"
+#include "postgres/budget_store.h"
 #include "postgres/dead_letter_store.h"
 #include "postgres/event_topic_store.h"
 #include "postgres/key_store.h"
@@ -59,6 +60,7 @@ struct Stores {
   postgres::EventTopicStore event_topics;
   postgres::BreakerStore breakers;
   postgres::ParkedStore parked;
+  postgres::BudgetStore budget;
 };
 
 /// How one record ended.
@@ -93,6 +95,7 @@ struct BatchResult {
   std::vector<core::OutboundEvent> events;
   ParkedChanges parked;
   bool drain = false;  // of parked records
+  std::int64_t first_deliveries = 0, redeliveries = 0;  // records that the handler was given
   std::int64_t handler_starts = 0, handler_failures = 0, handler_rejections = 0;
   std::vector<double> call_seconds;  // of each handler call
   double claim_seconds = 0, commit_seconds = 0;

@@ -12,15 +12,24 @@ namespace deja::runtime {
 
 using core::Disposition;
 
+namespace {
+core::RetryPolicy narrowed(core::RetryPolicy policy, const detail::HandlerSpec& handler) {
+  policy.max_attempts = std::min(policy.max_attempts, handler.max_attempts);
+  if (handler.backoff_base.count() > 0) policy.backoff = {handler.backoff_base, handler.backoff_max};
+  return policy;
+}
+}  // namespace
+
 void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std::string& type) {
   const auto& p = *slot.prepared;
   const auto& row = core::row_of(trouble);
   const auto* before = p.parked;
   const core::Spent spent = before ? core::Spent{before->attempts, before->waited} : core::Spent{};
-  auto decision = core::decide(settings_.retry, trouble, spent, random_.unit());
+  const auto policy = narrowed(settings_.retry, spec_);
+  auto decision = core::decide(policy, trouble, spent, random_.unit());
   if (decision.action == core::Action::attempt && !has_room(slot)) {
     if (!settings_.park_or_die) throw NoRoom(static_cast<std::size_t>(&slot - slots_.data()));
-    decision = core::decide(settings_.retry, trouble = core::Trouble::no_room, spent, 0);
+    decision = core::decide(policy, trouble = core::Trouble::no_room, spent, 0);
     error += " (there is no room to park it: park.max.records, park.key.max.records)";
   }
   const auto stage = row.stage;
@@ -131,7 +140,8 @@ void Batch::look_at_parked() {
   DEJA_FAILPOINT(after_drain_look);
   for (auto& slot : slots_) {
     const auto found = there.find(slot.prepared->parked->id);
-    if (found != there.end() && found->second == slot.prepared->parked->starts) continue;
+    const auto& read = *slot.prepared->parked;
+    if (found != there.end() && found->second.starts == read.starts && found->second.wanted == read.wanted) continue;
     slot.settled = slot.outcome.gone = true;
     slot.outcome.disposition = Disposition::parked;
   }
@@ -152,7 +162,7 @@ void Batch::close_parked(BatchResult& result) {
     if (!ids.empty()) DEJA_FAILPOINT(after_parked);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const auto& r = records[i];
-      changes.added.push_back({ids[i], r.record->view.offset, r.ordering, r.key, r.previous_key, r.digest.value_or(0), r.failure ? std::optional(r.delay) : std::nullopt, false});
+      changes.added.push_back({ids[i], r.record->view.offset, r.ordering, r.key, r.previous_key, r.digest.value_or(0), r.failure ? std::optional(r.delay) : std::nullopt, false, r.failure.has_value()});
     }
     return;
   }
@@ -177,7 +187,7 @@ void Batch::close_parked(BatchResult& result) {
 
 core::ParkedRecord remembered(const postgres::ParkedSummary& summary, core::Steady::time_point now) {
   return {summary.id, summary.offset, summary.ordering, summary.key, summary.previous_key, summary.digest,
-          summary.due_in ? std::optional(now + *summary.due_in) : std::nullopt, summary.started};
+          summary.due_in ? std::optional(now + *summary.due_in) : std::nullopt, summary.suspect, summary.again};
 }
 
 }  // namespace deja::runtime

@@ -67,6 +67,7 @@ void Batch::run_singly() {
 void Batch::call(Slot& slot) {
   if (forced_) return fail(slot, forced_->trouble, forced_->error, std::string(core::row_of(forced_->trouble).stage));
   if (pass_ == Pass::savepoints) set_savepoint();
+  slot.ran = true;
   const Record record(slot.prepared->source->view);
   const auto thrown = guarded_call(
       [&] {
@@ -107,7 +108,10 @@ void Batch::run_slice(std::vector<Slot*> slice) {
   if (slice.empty()) return;
   if (pass_ == Pass::savepoints) set_savepoint();
   std::vector<const PreparedRecord*> prepared;
-  for (const auto* slot : slice) prepared.push_back(slot->prepared);
+  for (auto* slot : slice) {
+    slot->ran = true;
+    prepared.push_back(slot->prepared);
+  }
   const RecordArray records(prepared);
   const auto thrown = guarded_call(
       [&] {
@@ -142,7 +146,7 @@ std::optional<Thrown> Batch::guarded_call(const std::function<void()>& handle, c
   const auto before = std::chrono::steady_clock::now();
   auto thrown = [&] {
     const CallInProgress::Told told(call_, first.outcome.offset);
-    return catch_thrown(handle);
+    return catch_thrown(handle, spec_.is_final);
   }();
   call_seconds_.push_back(seconds_since(before));
   const auto index = static_cast<std::size_t>(&first - slots_.data());

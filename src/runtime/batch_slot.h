@@ -18,7 +18,7 @@ struct Batch::Slot {
     std::chrono::milliseconds delay{0};
   };
   std::optional<Parking> parking;
-  bool settled = false;
+  bool settled = false, ran = false;
 };
 
 }  // namespace deja::runtime

@@ -20,6 +20,7 @@
 #include "runtime/alone.h"
 #include "runtime/batch.h"
 #include "runtime/breakers.h"
+#include "runtime/budgets.h"
 #include "runtime/dependencies.h"
 #include "runtime/key_source.h"
 #include "runtime/watchdog.h"
@@ -45,6 +46,7 @@ struct Context {
   Alone& alone;
   Watchdog& watchdog;
   Breakers& breakers;
+  Budgets& budgets;
   std::function<void(Stop)> stop;  // ends the process with a named cause; the first one counts
 };
 

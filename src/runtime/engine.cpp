@@ -55,7 +55,7 @@ class Engine::Impl {
   Impl(EngineOptions options, std::vector<detail::HandlerSpec> handlers, core::Log& log, core::Metrics& metrics)
       : options_(std::move(options)), handlers_(std::move(handlers)), log_(log), metrics_(metrics), dependencies_(log, metrics),
         watchdog_(options_.handler_timeout, clock_, [this](std::string cause) { stop_with(Stop(exit_code::defect, cause)); }),
-        breakers_(options_.breaker, log_, metrics_), registry_(options_.schema, options_.group),
+        breakers_(options_.breaker, log_, metrics_), budgets_({options_.retry_budget_ratio}, metrics_), registry_(options_.schema, options_.group),
         watch_(connection_options(options_), [this](const std::string& what) { log_.warn("a link to Postgres is given up", {{"cause", what}}); }),
         context_{log, metrics, clock_,
                  {options_.keys.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
@@ -66,10 +66,10 @@ class Engine::Impl {
                   postgres::DeadLetterStore(options_.schema, options_.group, options_.build),
                   postgres::AuditLogStore(options_.schema), postgres::EventTopicStore(options_.schema, options_.group),
                   postgres::BreakerStore(options_.schema, options_.group, options_.instance),
-                  postgres::ParkedStore(options_.schema, options_.group, options_.build)},
+                  postgres::ParkedStore(options_.schema, options_.group, options_.build), postgres::BudgetStore(options_.schema, options_.group)},
                  dependencies_, watched(connection_options(options_), watch_), options_.schema, options_.keys, options_.start_from,
                  options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
-                 options_.crash_max_starts, alone_, watchdog_, breakers_,
+                 options_.crash_max_starts, alone_, watchdog_, breakers_, budgets_,
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}
 
   ~Impl() { halt(); }
@@ -137,6 +137,7 @@ class Engine::Impl {
     s.instance = options_.instance;
     s.dependencies = dependencies_.all();
     s.breakers = breakers_.all();
+    s.budgets = budgets_.all();
     {
       const std::lock_guard lock(mutex_);
       s.state = state_;
@@ -217,6 +218,7 @@ class Engine::Impl {
   Alone alone_;
   Watchdog watchdog_;
   Breakers breakers_;
+  Budgets budgets_;
   postgres::RegistryStore registry_;
   postgres::LinkWatch watch_;
   Context context_;

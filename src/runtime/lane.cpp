@@ -281,6 +281,7 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
     if (result.outcomes.front().disposition == core::Disposition::processed) granted();
     else need_no_more();
   }
+  context_.budgets.delivered(spec_.name, result.first_deliveries);
   set_row(result.row);
   remember(result.parked);
   {

@@ -138,6 +138,8 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   bool drains_next();
   Next run_drain(Worker& worker);
   bool load_drain(Worker& worker);
+  void ask_budget(Worker& worker, std::vector<std::int64_t>& ids);
+  std::optional<core::Steady::time_point> next_drain() const;
   Next no_room(Worker& worker);
   void start_parked(Worker& worker);
   void refund_parked(Worker& worker);
@@ -198,6 +200,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   std::shared_ptr<LaneOutbox> outbox_;
   std::atomic<bool> verify_{false}, closed_{false}, parked_changed_{false};
   std::atomic<std::int64_t> parked_records_{0};
+  std::atomic<bool> waits_for_budget_{false};
 
   // The worker's side alone, from step to step.
   std::deque<core::SourceRecord> current_;  // taken from the queue, not yet committed
@@ -216,6 +219,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   bool drained_last_ = false;                            // live records and parked ones take turns
   bool refused_in_drain_ = false;                        // what needs_ is about
   core::Steady::time_point no_room_until_{};             // no live records before
+  core::Steady::time_point budget_until_{};              // no redeliveries before
   bool mark_in_doubt_ = false;              // the commit of unknown outcome was a mark
   std::vector<Need> needs_;                 // what the front record's handler was refused
   std::uint32_t failures_ = 0;              // in a row, for the delay

@@ -139,6 +139,7 @@ core::LaneStatus Lane::status() const {
   s.next_offset = owned_ ? row_.next_offset : -1;
   s.queued_records = static_cast<std::int64_t>(queue_.size());
   s.parked_records = parked_records_;
+  s.waits_for_budget = waits_for_budget_;
   s.next_event_seq = row_.next_event_seq;
   s.published_seq = row_.published_seq;
   s.paused_cause = paused_cause_;

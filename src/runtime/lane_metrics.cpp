@@ -55,7 +55,7 @@ void LaneMetrics::committed(const BatchResult& result, const std::vector<Prepare
   replay_.add(replays);
   conflict_.add(counts[static_cast<std::size_t>(Disposition::conflict)]);
   discarded_.add(counts[static_cast<std::size_t>(Disposition::discarded)]);
-  if (result.drain) redeliveries_.add(static_cast<double>(result.handler_starts));
+  redeliveries_.add(static_cast<double>(result.redeliveries));
   dead_.add(counts[static_cast<std::size_t>(Disposition::dead)]);
   ok_.add(counts[static_cast<std::size_t>(Disposition::processed)]);
   failed_.add(static_cast<double>(result.handler_failures));

@@ -40,6 +40,9 @@ bool Lane::take_over(Worker& worker) {
   if (!row) return false;
   DEJA_FAILPOINT(after_take_over);
   notice_foreign_offset(worker, *row, mark);
+  set_row(*row);
+  // the owner before did not hand over in order (R1)
+  load_parked(worker, row->suspects.to >= row->next_offset + static_cast<std::int64_t>(context_.batch_max_records));
   auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, core::event_number_prefix(context_.batch.group, row->id),
                                              row->published_seq, row->next_event_seq,
                                              [lane = weak_from_this(), this] {
@@ -53,10 +56,7 @@ bool Lane::take_over(Worker& worker) {
                                                if (closing) scheduler_.wake(alive);  // its last events are out
                                              });
   relay_.add(outbox);
-  set_row(*row);
   suspects_ = core::Suspects(row->suspects);
-  // the owner before did not hand over in order (R1)
-  load_parked(worker, row->suspects.to >= row->next_offset + static_cast<std::int64_t>(context_.batch_max_records));
   doubtful_ = false;
   look_for_witness_ = row->witness && row->witness->offset >= log->low;  // else retention has taken it
   {

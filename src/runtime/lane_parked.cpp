@@ -13,13 +13,14 @@ using std::chrono::milliseconds;
 
 namespace {
 constexpr milliseconds look_for_room_after{1000};  // an operator may have made some
+constexpr milliseconds ask_budget_after{500};
 }
 
 // What was refused goes on before anything else does: its dependency is asked with it.
 bool Lane::drains_next() {
   if (!needs_.empty()) return refused_in_drain_;
   if (!drain_.rows.empty()) return true;
-  const auto due = parked_.next_due();
+  const auto due = next_drain();
   if (!due || *due > context_.clock.now()) return false;
   if (!drained_last_ || context_.clock.now() < no_room_until_) return true;
   const std::lock_guard lock(mutex_);
@@ -38,7 +39,9 @@ Next Lane::run_drain(Worker& worker) {
 
 // Heads of different ordering keys: whatever becomes of one says nothing of another.
 bool Lane::load_drain(Worker& worker) {
-  const auto ids = parked_.due(context_.clock.now(), std::min(core::BatchPlan::savepoint_slice, context_.batch_max_records));
+  const auto now = context_.clock.now();
+  auto ids = parked_.due(now, std::min(core::BatchPlan::savepoint_slice, context_.batch_max_records), now >= budget_until_);
+  ask_budget(worker, ids);
   if (ids.empty()) return false;
   drain_ = {};
   drain_.alone = parked_.find(ids.front())->suspect;
@@ -46,6 +49,26 @@ bool Lane::load_drain(Worker& worker) {
   DEJA_FAILPOINT(after_parked_read);
   if (drain_.rows.size() < ids.size()) reload_parked(worker);  // an operator's doing
   return !drain_.rows.empty();
+}
+
+// R6: what ran before runs again only as far as the fleet's budget goes; the rest waits.
+void Lane::ask_budget(Worker& worker, std::vector<std::int64_t>& ids) {
+  const auto again = [&](std::int64_t id) { return parked_.find(id)->again; };
+  const auto wanted = std::count_if(ids.begin(), ids.end(), again);
+  if (wanted == 0) return;
+  auto granted = context_.stores.budget.take(worker.connection(), spec_.name, wanted, context_.budgets.budget());
+  DEJA_FAILPOINT(after_budget);
+  waits_for_budget_ = granted < wanted;
+  if (granted == wanted) return;
+  budget_until_ = context_.clock.now() + ask_budget_after + milliseconds(static_cast<int>(worker.random().unit() * 200));
+  std::erase_if(ids, [&](std::int64_t id) { return again(id) && --granted < 0; });
+}
+
+std::optional<core::Steady::time_point> Lane::next_drain() const {
+  const auto first = parked_.next_due(false);
+  auto any = parked_.next_due();
+  if (any) any = std::max(*any, budget_until_);
+  return first && any ? std::min(*first, *any) : any;
 }
 
 // park.policy = pause: live records wait until a parked one is done.
@@ -79,14 +102,14 @@ void Lane::refund_parked(Worker& worker) {
 
 void Lane::load_parked(Worker& worker, bool suspects) {
   forget_parked();
+  if (suspects) {
+    if (!context_.stores.parked.mark_suspects(worker.connection(), row_)) throw Fenced();
+    DEJA_FAILPOINT(after_suspects_marked);
+  }
   const auto rows = context_.stores.parked.load(worker.connection(), row_.id);
   DEJA_FAILPOINT(after_parked_load);
   const auto now = context_.clock.now();
-  for (const auto& row : rows) {
-    auto record = remembered(row, now);
-    record.suspect = record.suspect || (suspects && record.due && *record.due <= now);
-    parked_.add(record);
-  }
+  for (const auto& row : rows) parked_.add(remembered(row, now));
   parked_records_ = static_cast<std::int64_t>(parked_.size());
 }
 
@@ -107,18 +130,13 @@ void Lane::reload_parked(Worker& worker) {
 void Lane::remember(const ParkedChanges& changes) {
   const auto now = context_.clock.now();
   if (changes.reloaded) {
-    auto before = std::move(parked_);
     parked_.clear();
-    for (const auto& row : *changes.reloaded) {
-      auto record = remembered(row, now);
-      if (const auto* known = before.find(row.id)) record.suspect = record.suspect || known->suspect;
-      parked_.add(record);
-    }
+    for (const auto& row : *changes.reloaded) parked_.add(remembered(row, now));
   }
   for (const auto id : changes.removed) parked_.remove(id);
   for (const auto& [id, delay] : changes.again) {
     parked_.set_due(id, now + delay);
-    parked_.no_suspect(id);
+    parked_.failed_again(id);
   }
   for (const auto& row : changes.added) parked_.add(remembered(row, now));
   for (const auto id : changes.promoted) parked_.set_due(id, now);
@@ -130,11 +148,12 @@ void Lane::forget_parked() {
   parked_records_ = 0;
   drain_ = {};
   refused_in_drain_ = drained_last_ = false;
-  no_room_until_ = {};
+  no_room_until_ = budget_until_ = {};
+  waits_for_budget_ = false;
 }
 
 Next Lane::wake_for_parked(Next next) const {
-  const auto due = parked_.next_due();
+  const auto due = next_drain();
   if (!due || next.when == Next::When::now || (next.when == Next::When::at && next.time <= *due)) return next;
   return Next::at(*due);
 }

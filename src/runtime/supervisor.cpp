@@ -78,6 +78,7 @@ void Supervisor::run() {
         tidy_outbox();
       }
       sync_breakers(measure);
+      report_deliveries(measure);
     } catch (const std::exception& e) {
       const auto failure = postgres::classify(e, connection_ && !connection_->broken());
       connection_.reset();
@@ -241,6 +242,18 @@ void Supervisor::sync_breakers(bool measure) {
   DEJA_FAILPOINT(after_breaker_sync);
   for (const auto& b : asked) context_.breakers.reset({b.dependency, b.handler});
   breakers_in_rows_ = now;
+}
+
+// For the retry budget, which the fleet shares. A quiet program asks only now and then, for the gauges.
+void Supervisor::report_deliveries(bool measure) {
+  std::set<std::string> handlers;
+  for (const auto& [topic, handler] : topics_and_handlers_) handlers.insert(handler);
+  for (const auto& handler : handlers) {
+    const auto delivered = context_.budgets.take_unreported(handler);
+    if (delivered == 0 && !measure) continue;
+    context_.budgets.seen(handler, context_.stores.budget.report(connection(), handler, delivered));
+    DEJA_FAILPOINT(after_budget_report);
+  }
 }
 
 void Supervisor::measure_database() {

@@ -36,6 +36,7 @@ class Supervisor {
   void sync_breakers(bool measure);
   void enter();
   void leave();
+  void report_deliveries(bool measure);
   void measure_database();
   void measure_abandoned_lanes();
   void tidy_outbox();

@@ -19,7 +19,8 @@ std::string demangled(const char* name) {
 
 std::string type_name(const std::exception& e) { return demangled(typeid(e).name()); }
 
-std::optional<Thrown> catch_thrown(const std::function<void()>& call) {
+std::optional<Thrown> catch_thrown(const std::function<void()>& call, bool (*is_final)() noexcept) {
+  const auto trouble = [&] { return is_final && is_final() ? core::Trouble::final_exception : core::Trouble::exception; };
   try {
     call();
     return std::nullopt;
@@ -32,11 +33,11 @@ std::optional<Thrown> catch_thrown(const std::function<void()>& call) {
   } catch (const std::exception& e) {
     std::string message = e.what();
     message.erase(message.find_last_not_of(" \n\r\t") + 1);  // libpqxx ends its messages with a line break
-    return Thrown{core::Trouble::exception, type_name(e), std::move(message), {}};
+    return Thrown{trouble(), type_name(e), std::move(message), {}};
   } catch (...) {
     const auto* type = abi::__cxa_current_exception_type();
     const std::string name = type ? demangled(type->name()) : "unknown";
-    return Thrown{core::Trouble::exception, name, "the handler threw a value of type " + name + ", which is no std::exception", {}};
+    return Thrown{trouble(), name, "the handler threw a value of type " + name + ", which is no std::exception", {}};
   }
 }
 

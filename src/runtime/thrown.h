@@ -24,7 +24,8 @@ struct Oversized : std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
-std::optional<Thrown> catch_thrown(const std::function<void()>& call);
+/// `is_final`: says of the exception that is being handled whether it is tried again; may be null.
+std::optional<Thrown> catch_thrown(const std::function<void()>& call, bool (*is_final)() noexcept = nullptr);
 
 /// A readable name of the exception that is being handled.
 std::string type_name(const std::exception& e);

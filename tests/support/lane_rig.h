@@ -133,7 +133,7 @@ class LaneRig {
   runtime::BatchSettings settings_;
   runtime::Preparer preparer_;
   runtime::Stores stores_{{"deja", "test"}, postgres::KeyStore("deja"), postgres::OutboxStore("deja"), postgres::DeadLetterStore("deja", "test", "test"),
-                                 postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "test"), postgres::BreakerStore("deja", "test", "test"), postgres::ParkedStore("deja", "test", "test")};
+                                 postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "test"), postgres::BreakerStore("deja", "test", "test"), postgres::ParkedStore("deja", "test", "test"), postgres::BudgetStore("deja", "test")};
   core::ParkedSet parked_;
   core::Random random_{1};
   std::unique_ptr<postgres::Connection> connection_;

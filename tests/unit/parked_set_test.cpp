@@ -71,9 +71,23 @@ TEST(ParkedSet, R1_ASuspectIsAlone) {
   EXPECT_EQ(set.due(start + milliseconds(10), 10), (std::vector<std::int64_t>{1}));
   set.remove(1);
   EXPECT_EQ(set.due(start + milliseconds(10), 10), (std::vector<std::int64_t>{2}));
-  set.no_suspect(2);
-  set.no_suspect(3);
+  set.failed_again(2);
+  set.failed_again(3);
   EXPECT_EQ(set.due(start + milliseconds(10), 10), (std::vector<std::int64_t>{2, 3, 4}));
+}
+
+TEST(ParkedSet, R6_WhatNeverRanNeedsNoBudget) {
+  ParkedSet set;
+  set.add({1, 10, 1, {}, {}, 0, start, false, true});
+  set.add({2, 11, 2, {}, {}, 0, start + milliseconds(5), false, false});
+  EXPECT_EQ(set.due(start + milliseconds(9), 10, false), (std::vector<std::int64_t>{2}));
+  EXPECT_EQ(set.next_due(false), start + milliseconds(5));
+  EXPECT_EQ(set.next_due(), start);
+  set.failed_again(2);
+  EXPECT_FALSE(set.next_due(false));
+  set.set_due(2, start + milliseconds(7));
+  EXPECT_FALSE(set.next_due(false));
+  EXPECT_EQ(set.due(start + milliseconds(9), 10), (std::vector<std::int64_t>{1, 2}));
 }
 
 // Against the plainest thing that could be right.

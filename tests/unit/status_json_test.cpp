@@ -34,6 +34,7 @@ TEST(StatusJson, EveryFieldStandsUnderItsOwnName) {
                    .paused_seconds = 1.5}};
   status.dependencies = {{.name = "postgres", .up = false, .cause = "connection refused"}};
   status.breakers = {{.dependency = "ledger-api", .handler = "settle", .state = "half_open", .since_ms = 1'700'000'000'123, .cause = "ledger-api is unavailable"}};
+  status.budgets = {{.handler = "settle", .tokens = 80, .amplification = 1.25}};
   status.last_duplicates = {{.topic = "payments",
                              .partition = 2,
                              .offset = 99,
@@ -45,10 +46,11 @@ TEST(StatusJson, EveryFieldStandsUnderItsOwnName) {
   EXPECT_EQ(json::parse(ops::status_json(status)), json::parse(R"({
     "group": "billing", "instance": "host-1", "state": "running", "live": true, "not_ready": [],
     "lanes": [{"topic": "payments", "partition": 2, "lane": 1, "state": "owned", "owner_epoch": 7, "next_offset": 100,
-               "log_end_offset": 120, "queued_records": 5, "parked_records": 2, "next_event_seq": 33, "published_seq": 31,
+               "log_end_offset": 120, "queued_records": 5, "parked_records": 2, "waits_for_budget": false, "next_event_seq": 33, "published_seq": 31,
                "paused_cause": "postgres", "blocked_by": "postgres at 7", "paused_seconds": 1.5}],
     "dependencies": [{"name": "postgres", "up": false, "cause": "connection refused"}],
     "breakers": [{"dependency": "ledger-api", "handler": "settle", "state": "half_open", "since": "2023-11-14T22:13:20.123Z", "cause": "ledger-api is unavailable"}],
+    "budgets": [{"handler": "settle", "tokens": 80, "amplification": 1.25}],
     "last_duplicates": [{"topic": "payments", "partition": 2, "offset": 99, "cause": "producer", "first_topic": "payments",
                          "first_partition": 2, "first_offset": 42, "age_seconds": 12.25}]})"));
 }
