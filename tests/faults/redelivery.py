@@ -15,7 +15,7 @@ class WhenAHandlerFails(FaultTest):
         self.assertEqual([r["id"] for r in rows if r["id"][0] == "a"], ["a2", "a4"])
         (letter,) = self.database.rows("select cause, attempts from deja.dead_letters")
         self.assertEqual((letter["cause"], letter["attempts"]), ("exhausted", 4))
-        self.assertEqual(metrics.sum("deja_redeliveries_total"), 3 + 2)
+        self.assertEqual(metrics.sum("deja_redeliveries_total"), 3, "those behind it run for the first time")
 
     def test_D4_a_record_that_heals_on_its_last_attempt_takes_effect_once(self):
         self.cluster.produce(self.records, 0, [record(f"r{n}", "throw:3" if n % 3 == 0 else "ok", n, b"k%d" % (n % 7)) for n in range(60)])
