@@ -51,3 +51,6 @@ create table {schema}.retry_budget (
   redeliveries      bigint not null default 0,
   primary key (group_id, handler, second)
 ) with (fillfactor = 50);
+
+-- Up to which parked record an operator accepted (--abandon) that nobody works the lane; the records stay.
+alter table {schema}.lanes add column abandoned_parked bigint not null default 0;

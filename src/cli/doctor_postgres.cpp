@@ -114,11 +114,11 @@ void check_abandoned_lanes(postgres::Connection& connection, const std::string& 
   for (auto& lane : postgres::explained(connection, [&] { return postgres::AbandonedLanes(schema, group).find(connection, {}, {}); }))
     (lane.other_program && !lane.group_runs ? stopped : nobodys).push_back(std::move(lane));
   if (!nobodys.empty())
-    findings.fail("abandoned_lanes", "no program that runs handles these lanes, and they hold events that are not published: " + postgres::in_words(nobodys),
+    findings.fail("abandoned_lanes", "no program that runs handles these lanes, and they hold events that are not published, or parked records: " + postgres::in_words(nobodys),
                   "let a program of the group handle the topic again until they are published, or start it once with --abandon to leave them in the database");
   if (!stopped.empty())
     findings.warn("abandoned_lanes", "no program of the group runs, and events wait to be published: " + postgres::in_words(stopped), "start the program that handles the topic");
-  if (nobodys.empty() && stopped.empty()) findings.ok("abandoned_lanes", "no lane without a program holds events");
+  if (nobodys.empty() && stopped.empty()) findings.ok("abandoned_lanes", "no lane without a program holds events or parked records");
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ constexpr MetricRow rows[] = {
     {"deja_lanes_paused", gauge, "topic,cause", "",
      "Lanes that the instance owns and that do not move, by cause. `deja lanes` shows what blocks each."},
     {"deja_lanes_abandoned", gauge, "topic", "",
-     "Lanes with unpublished events whose topic no running program of the group handles. `deja doctor` names them; let a program handle the "
+     "Lanes with unpublished events or parked records whose topic no running program of the group handles. `deja doctor` names them; let a program handle the "
      "topic again. Every instance exports the same number: max(), not sum()."},
     {"deja_consumer_lag_records", gauge, "topic,partition", "",
      "Records in the log after the last committed one. Growing without end: add instances, lanes or faster handlers."},

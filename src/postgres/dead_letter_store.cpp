@@ -36,7 +36,7 @@ std::vector<DeadLetterId> DeadLetterStore::insert(Connection& c, const LaneState
     first = false;
   }
   sql += " on conflict do nothing returning id, \"offset\", "
-         "to_char(dead_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
+         "to_char(first_failed_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
   std::vector<DeadLetterId> ids;
   for (const auto& r : c.exec(sql)) ids.push_back({r[0].as<std::int64_t>(), r[1].as<std::int64_t>(), r[2].c_str()});
   return ids;

@@ -32,7 +32,7 @@ struct NewDeadLetter {
 struct DeadLetterId {
   std::int64_t id = 0;
   std::int64_t offset = 0;
-  std::string dead_at;  // RFC 3339, UTC
+  std::string first_failed_at;  // RFC 3339, UTC
 };
 
 class DeadLetterStore {

@@ -108,8 +108,10 @@ bool Batch::settle_as_twin(Slot& slot) {
     }
     park(slot, std::nullopt, {});
   }
-  if (slot.settled) give_up_keys(slot);
-  return slot.settled;
+  if (!slot.settled) return false;
+  slot.ran = false;  // for nothing, in a call that was taken back
+  give_up_keys(slot);
+  return true;
 }
 
 // Without being run. Its key is claimed for a discard, so that no twin takes effect later.

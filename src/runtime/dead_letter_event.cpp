@@ -61,6 +61,11 @@ postgres::NewDeadLetter dead_letter_of(const PreparedRecord& record, const std::
   letter.error = clean_text(error, max_error);
   letter.fingerprint = core::to_text(core::FramedHash().part(type).part(stage).part(normalised(letter.error)).finish_uuid()).substr(0, 8);
   letter.attempts = record.source->view.attempt;
+  if (const auto* parked = record.parked) {
+    letter.incarnation = parked->incarnation;
+    letter.first_seen = parked->first_seen;
+    letter.first_failed_at = parked->first_failed_at;
+  }
   return letter;
 }
 
@@ -93,7 +98,7 @@ core::OutboundEvent dead_letter_event(const postgres::NewDeadLetter& letter, con
   add("deja-dlq-cause", letter.cause);
   add("deja-dlq-stage", letter.stage);
   add("deja-dlq-handler", letter.handler);
-  add("deja-dlq-first-failed-at", id.dead_at);
+  add("deja-dlq-first-failed-at", id.first_failed_at);
   add("deja-dlq-replays", "0");
   add("deja-event-id", core::to_text(event.id));
   add("deja-source", source_text(view));

@@ -140,6 +140,7 @@ void Lane::remember(const ParkedChanges& changes) {
   }
   for (const auto& row : changes.added) parked_.add(remembered(row, now));
   for (const auto id : changes.promoted) parked_.set_due(id, now);
+  if (parked_.empty()) waits_for_budget_ = false;
   parked_records_ = static_cast<std::int64_t>(parked_.size());
 }
 

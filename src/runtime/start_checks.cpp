@@ -68,7 +68,7 @@ void check_abandoned_lanes(postgres::Connection& c, const EngineOptions& options
     log.warn("events wait in lanes of a program of this group that does not run", {{"lanes", postgres::in_words(others)}});
   if (nobodys.empty()) return;
   if (!options.abandon)
-    throw Stop(exit_code::configuration, "no program handles these lanes of group " + options.group + " any more, and they hold events that are not published: " +
+    throw Stop(exit_code::configuration, "no program handles these lanes of group " + options.group + " any more, and they hold events that are not published, or parked records: " +
                                              postgres::in_words(nobodys) +
                                              "; handle the topic again until they are, or start once with --abandon to leave them in the database");
   abandoned.accept(c, nobodys, "--abandon at start of " + options.instance);
