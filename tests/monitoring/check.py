@@ -9,7 +9,7 @@ import sys
 
 MONITORING = pathlib.Path("examples/monitoring")
 DASHBOARD = MONITORING / "grafana/deja-dashboard.json"
-ROWS = ["Overview", "Latency", "Outbox", "Lanes & dependencies", "Process"]
+ROWS = ["Overview", "Latency", "Redelivery", "Outbox", "Lanes & dependencies", "Process"]
 VARIABLES = ["datasource", "group", "topic"]
 SCRAPE_LABELS = {"job", "instance"}
 METRIC = r"\b(?:deja|process)_[a-z_]+"
