@@ -15,7 +15,7 @@ struct Right {
 };
 
 // What a consumer does with each table; schemas/roles/consumer.sql grants the same.
-constexpr std::array wanted = {
+constexpr std::array wanted_rights = {
     Right{"schema_version", "select"},
     Right{"recipes", "select,insert,update"},
     Right{"handlers", "select,insert,update,delete"},
@@ -71,7 +71,7 @@ std::vector<std::string> missing_rights(Connection& connection, const std::strin
   return explained(connection, [&] {
     std::vector<std::string> missing;
     if (!connection.exec_params("select has_schema_privilege($1, 'usage')", {schema})[0][0].as<bool>()) missing.push_back("usage on schema " + schema);
-    for (const auto& [table, rights] : wanted) {
+    for (const auto& [table, rights] : wanted_rights) {
       // By its row in the catalogue: looking a name up needs the right to use the schema.
       const auto result = connection.exec_params(
           "select r, has_table_privilege(c.oid, r) from unnest(string_to_array($3, ',')) r left join (pg_class c join pg_namespace n on n.oid = c.relnamespace "
