@@ -17,7 +17,7 @@ constexpr std::int64_t segment_bytes = 64LL << 20;
 
 // Label values must be few: the words before the first colon or bracket.
 std::string cause_label(const std::string& cause) {
-  for (const char* known : {"paused by an operator", "postgres is away", "log lost", "waiting for a lock", "Kafka does not answer"})
+  for (const char* known : {"paused by an operator", "postgres is away", "log lost", "waiting for a lock", "Kafka does not answer", "no room to park a record"})
     if (cause.starts_with(known)) return known;
   return cause.find(" is unavailable") != std::string::npos ? "dependency is unavailable" : "other";
 }
