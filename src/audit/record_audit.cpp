@@ -55,6 +55,7 @@ class RecordAudit::Judge {
 
   void judge(const Chunk& chunk) {
     entries_.clear();
+    probed_.clear();
     postgres::AuditProbe probe;
     std::map<std::int32_t, postgres::AuditProbe::Span> spans;
     for (const auto& record : chunk) {
@@ -67,17 +68,15 @@ class RecordAudit::Judge {
       entry.facts.reported_conflicts = audit_.settings_.reported_conflicts;
       entry.facts.skipped = lane.history.skips(record.view.offset);
       look_at_marks(entry);
-      for (std::size_t i = 0; entry.rows == 0 && i < entry.read.count; ++i) {
-        probed_.push_back(entries_.size());
-        probe.records.push_back({entry.read.keys[i], entry.read.digest, lane.id, record.view.offset, partition.log_since()});
-      }
       auto [span, is_new] = spans.try_emplace(record.view.partition, postgres::AuditProbe::Span{record.view.partition, record.view.offset, record.view.offset});
       if (!is_new) span->second.last = record.view.offset;
+      const bool proved = entry.rows > 0;
       entries_.push_back(std::move(entry));
+      for (std::size_t i = 0; !proved && i < entries_.back().read.count; ++i) add_to(probe, entries_.size() - 1, i);
     }
     for (const auto& [number, span] : spans) probe.spans.push_back(span);
     if (!entries_.empty()) take(store_.probe(audit_.group_, audit_.topic_, audit_.incarnations_, probe));
-    probed_.clear();
+    look_for_twins();
     for (auto& entry : entries_) settle(entry);
   }
 
@@ -97,6 +96,43 @@ class RecordAudit::Judge {
     for (std::size_t i = 0; i < entry.read.count; ++i) marks[i] = core::KeyMarks::mark(entry.read.keys[i], entry.read.digest);
     entry.rows = entry.partition->marks.rows(entry.record->view.offset, marks.data(), entry.read.count);
     if (entry.rows > 0) entry.facts.holder = here;
+  }
+
+  bool lacks_proof(const Entry& entry) const {
+    return entry.read.count > 0 && !entry.facts.letter && core::judge(entry.facts).verdict == Verdict::missing;
+  }
+
+  // B4: the twin of a record that is parked was a duplicate at once, without a row of its own.
+  void look_for_twins() {
+    std::vector<postgres::UnprovedKey> keys;
+    std::vector<Entry*> of;
+    for (auto& entry : entries_) {
+      if (!lacks_proof(entry)) continue;
+      const auto& view = entry.record->view;
+      for (std::size_t i = 0; i < entry.read.count; ++i) {
+        keys.push_back({entry.read.keys[i], entry.read.digest, view.partition, view.offset, entry.lane->incarnation, view.offset < entry.lane->reread_until});
+        of.push_back(&entry);
+      }
+    }
+    if (keys.empty()) return;
+    for (const auto& twin : store_.twins(audit_.group_, audit_.topic_, keys)) {
+      if (twin.same_digest) of[twin.of]->facts.twin = true;
+      else of[twin.of]->facts.add(RecordFacts::Holder{});
+    }
+    // one that took effect between the two looks has left the parked records, and has its key
+    postgres::AuditProbe again;
+    probed_.clear();
+    for (std::size_t n = 0; n < entries_.size(); ++n) {
+      if (!lacks_proof(entries_[n])) continue;
+      for (std::size_t i = 0; i < entries_[n].read.count; ++i) add_to(again, n, i);
+    }
+    if (!again.records.empty()) take(store_.probe(audit_.group_, audit_.topic_, audit_.incarnations_, again));
+  }
+
+  void add_to(postgres::AuditProbe& probe, std::size_t entry, std::size_t key) {
+    const auto& e = entries_[entry];
+    probed_.push_back(entry);
+    probe.records.push_back({e.read.keys[key], e.read.digest, e.lane->id, e.record->view.offset, e.partition->log_since()});
   }
 
   void take(const postgres::AuditProbeResult& result) {
@@ -123,17 +159,24 @@ class RecordAudit::Judge {
       ++entry.rows;
       entry.facts.add(here);
     }
-    std::multimap<std::pair<std::int32_t, std::int64_t>, const postgres::AuditProbeResult::Letter*> letters;
-    for (const auto& letter : result.letters) letters.emplace(std::pair(letter.partition, letter.offset), &letter);
-    if (letters.empty()) return;
+    for_each_own(result.letters, [](Entry& entry, const auto& letter) { entry.facts.letter = RecordFacts::Letter{letter.status, letter.cause}; });
+    for_each_own(result.parked, [](Entry& entry, const auto& parked) {
+      // that of an earlier log does not keep the record from being handled in this one
+      entry.facts.parked = entry.facts.parked || parked.incarnation == entry.lane->incarnation || entry.rows == 0;
+    });
+  }
+
+  // A row of an earlier log is another record's, unless the record is still the same one.
+  template <class OwnRows, class Visit>
+  void for_each_own(const OwnRows& rows, Visit&& visit) {
+    if (rows.empty()) return;
+    std::multimap<std::pair<std::int32_t, std::int64_t>, const typename OwnRows::value_type*> by_place;
+    for (const auto& row : rows) by_place.emplace(std::pair(row.partition, row.offset), &row);
     for (auto& entry : entries_) {
       const auto& view = entry.record->view;
-      const auto [first, end] = letters.equal_range({view.partition, view.offset});
-      for (auto at = first; at != end; ++at) {
-        // a dead letter of an earlier log is another record's, unless the record is still the same one
-        const auto& letter = *at->second;
-        if (letter.incarnation == entry.lane->incarnation || letter.record_timestamp == view.timestamp_ms) entry.facts.letter = RecordFacts::Letter{letter.status, letter.cause};
-      }
+      const auto [first, end] = by_place.equal_range({view.partition, view.offset});
+      for (auto at = first; at != end; ++at)
+        if (at->second->incarnation == entry.lane->incarnation || at->second->record_timestamp == view.timestamp_ms) visit(entry, *at->second);
     }
   }
 
@@ -148,7 +191,7 @@ class RecordAudit::Judge {
     p.key_rows += static_cast<std::int64_t>(entry.rows);
     if (entry.rows > 1) p.by_both.add(offset);
     if (entry.rows > 0 || entry.facts.key == RecordFacts::Key::free) p.matched.add(offset);
-    if (entry.facts.letter || judgement.verdict == Verdict::unchecked || judgement.verdict == Verdict::skipped) p.open.add(offset);
+    if (entry.facts.letter || entry.facts.parked || judgement.verdict == Verdict::unchecked || judgement.verdict == Verdict::skipped) p.open.add(offset);
     const auto named = audit_.settings_.named;
     if (judgement.verdict == Verdict::missing) {
       if (entry.facts.holder) ++p.unkept_conflicts;

@@ -91,6 +91,13 @@ std::string status_of(const postgres::LetterOfKey& letter) {
   return letter.cause == "expired" ? "expired" : "dead";
 }
 
+// A discard claims the key for the record itself, so that nothing takes effect under it (B4).
+const postgres::LetterOfKey* discarding(const std::vector<postgres::LetterOfKey>& letters, const postgres::CommittedKey& key) {
+  for (const auto& letter : letters)
+    if (letter.status == "discarded" && letter.topic == key.topic && letter.partition == key.partition && letter.offset == key.offset) return &letter;
+  return nullptr;
+}
+
 Row row_of(postgres::KeyLookup& lookup, const postgres::RecordedRecipe& recorded, const std::vector<std::pair<std::string, core::KeyRecipe>>& recipes,
            const std::vector<core::Uuid>& keys) {
   const auto& handler = recorded.recipes.now.handler;
@@ -98,20 +105,29 @@ Row row_of(postgres::KeyLookup& lookup, const postgres::RecordedRecipe& recorded
   const auto* letter = telling(letters);
   std::int64_t conflicts = 0;
   for (const auto& l : letters) conflicts += l.cause == core::cause::conflict ? 1 : 0;
-  const Cell dlq_id = letter != nullptr ? Cell(letter->id) : Cell();
+  const auto dlq_id = [&] { return letter != nullptr ? Cell(letter->id) : Cell(); };
+  bool discarded = false;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const auto found = lookup.committed(keys[i]);
     if (!found) continue;
+    if (const auto* by = discarding(letters, *found)) {
+      letter = by;
+      discarded = true;
+      break;
+    }
     const auto ids = possible_events(recipes[i].second, keys[i]);
     std::vector<std::string> events;
     for (const auto& id : lookup.events(found->lane, ids)) events.push_back(core::to_text(id));
     return {recorded.group, handler, std::string("processed"), cell_of(found->topic), cell_of(found->partition), found->offset, found->at, found->generation,
-            hex(found->digest), events, core::to_text(ids.front()), dlq_id, conflicts, recipes[i].first};
+            hex(found->digest), events, core::to_text(ids.front()), dlq_id(), conflicts, recipes[i].first};
   }
+  if (const auto parked = discarded ? std::nullopt : lookup.parked(recorded.group, keys))
+    return {recorded.group, handler, std::string("parked"), parked->topic, parked->partition, parked->offset, parked->first_seen, Cell(),
+            parked->digest ? Cell(hex(*parked->digest)) : Cell(), std::vector<std::string>(), Cell(), dlq_id(), conflicts, Cell()};
   if (letter == nullptr)
     return {recorded.group, handler, std::string("unknown"), Cell(), Cell(), Cell(), Cell(), Cell(), Cell(), std::vector<std::string>(), Cell(), Cell(), conflicts, Cell()};
   return {recorded.group, handler, status_of(*letter), letter->topic, letter->partition, letter->offset, letter->at, Cell(),
-          letter->digest ? Cell(hex(*letter->digest)) : Cell(), std::vector<std::string>(), Cell(), dlq_id, conflicts, Cell()};
+          letter->digest ? Cell(hex(*letter->digest)) : Cell(), std::vector<std::string>(), Cell(), dlq_id(), conflicts, Cell()};
 }
 
 int show(const Context& context, const Question& question) {

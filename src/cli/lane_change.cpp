@@ -2,11 +2,10 @@
 
 #include <iostream>
 
+#include "cli/lane_transaction.h"
 #include "kafka/group_offsets.h"
-#include "postgres/audit_log_store.h"
 #include "postgres/explain.h"
 #include "postgres/migrations.h"
-#include "postgres/transaction_control.h"
 
 namespace deja::cli {
 namespace {
@@ -55,20 +54,7 @@ LaneChange::LaneChange(const Context& context, const std::string& command, const
 
 void LaneChange::in_transaction(const Partition& partition, const std::string& reason,
                                 const std::function<std::string(const std::vector<postgres::LanePosition>&)>& work) {
-  const postgres::AuditLogStore audit(schema_);
-  postgres::explained(*connection_, [&] {
-    try {
-      postgres::in_transaction(*connection_, [&] {
-        const auto lanes = moves_.lock(*connection_, partition.name);
-        audit.append(*connection_, {command_, group_, reason, work(lanes)});
-      }, postgres::LaneMoves::patient);
-    } catch (const Stop&) {
-      throw;
-    } catch (const std::exception& error) {
-      if (postgres::classify(error, !connection_->broken()).kind != postgres::Failure::repeat) throw;
-      throw Stop(exit_code::try_again, name_of(partition.name) + " is not moved, a batch or another operator holds its lanes: " + error.what());
-    }
-  });
+  in_lane_transaction(*connection_, schema_, {command_, group_, reason, {}}, name_of(partition.name), [&] { return work(moves_.lock(*connection_, partition.name)); });
 }
 
 void LaneChange::move_group(const std::vector<std::pair<kafka::Partition, std::int64_t>>& offsets) {

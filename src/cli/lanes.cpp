@@ -45,7 +45,7 @@ int show_lanes(const Context& context) {
       end = found->second.end;
       lag = std::max<std::int64_t>(0, found->second.end - row.next_offset);
     }
-    if (!output.row({row.group, row.topic, row.partition, row.lane, cell_of(row.instance), row.owner_epoch, row.next_offset, end, lag, std::int64_t{0},
+    if (!output.row({row.group, row.topic, row.partition, row.lane, cell_of(row.instance), row.owner_epoch, row.next_offset, end, lag, row.parked,
                      row.published_seq, row.next_event_seq, cell_of(row.paused_cause), cell_of(row.blocked_by), cell_of(row.last_commit_at)})) {
       break;
     }

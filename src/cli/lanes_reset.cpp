@@ -12,7 +12,7 @@ namespace {
 
 constexpr Field lanes_reset_fields[] = {{"group"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"from", FieldType::number},
                             {"to", FieldType::number}, {"records", FieldType::number}, {"skipped", FieldType::number}, {"rerun", FieldType::number},
-                            {"dead_letters", FieldType::number}};
+                            {"dead_letters", FieldType::number}, {"parked", FieldType::number}};
 
 struct ResetOptions {
   std::string topic;
@@ -29,7 +29,7 @@ struct Plan {
   std::int64_t records = 0;  ///< read again
   std::int64_t skipped = 0;  ///< never read
   std::int64_t rerun = 0;    ///< of those read again: handlers run for them, unless their key is known from elsewhere in the log
-  std::int64_t dead_letters = 0, known_keys = 0;
+  std::int64_t dead_letters = 0, parked = 0, known_keys = 0;
 };
 
 std::pair<std::int64_t, std::int64_t> lowest_and_highest(const std::vector<postgres::LanePosition>& lanes) {
@@ -153,6 +153,7 @@ class Reset {
       const bool with_keys = !key_free().now;
       const auto content = postgres::explained(change_.connection(), [&] { return change_.moves().content(change_.connection(), p.name, plan.target, span.second, with_keys); });
       plan.dead_letters = content.dead_letters;
+      plan.parked = content.parked;
       plan.known_keys = content.known_keys;
     }
     count(plan, span.first, span.second);
@@ -162,7 +163,7 @@ class Reset {
   static void count(Plan& plan, std::int64_t lowest, std::int64_t highest) {
     plan.records = std::max<std::int64_t>(0, highest - plan.target);
     plan.skipped = std::max<std::int64_t>(0, plan.target - lowest);
-    plan.rerun = std::max<std::int64_t>(0, plan.records - plan.dead_letters - plan.known_keys);
+    plan.rerun = std::max<std::int64_t>(0, plan.records - plan.dead_letters - plan.parked - plan.known_keys);
   }
 
   // The numbers stand in the first lane's row: they are the partition's.
@@ -171,7 +172,7 @@ class Reset {
       const bool first = &lane == &lanes.front();
       const auto number = [&](std::int64_t n) { return first ? Cell(n) : Cell(); };
       output.row({p.name.group, p.name.topic, std::int64_t{p.name.partition}, std::int64_t{lane.lane}, lane.next_offset, plan.target, number(plan.records),
-                  number(plan.skipped), number(plan.rerun), number(plan.dead_letters)});
+                  number(plan.skipped), number(plan.rerun), number(plan.dead_letters), number(plan.parked)});
     }
   }
 
@@ -186,7 +187,7 @@ class Reset {
       if (!key_free().now) plan.known_keys += std::max<std::int64_t>(0, highest - lowest_and_highest(p.lanes).second);
       count(plan, lowest, highest);
       nlohmann::ordered_json detail = {{"topic", p.name.topic}, {"partition", p.name.partition}, {"to", plan.target}, {"lanes", nlohmann::ordered_json::array()},
-                                       {"records", plan.records}, {"skipped", plan.skipped}, {"rerun", plan.rerun}, {"dead_letters", plan.dead_letters}};
+                                       {"records", plan.records}, {"skipped", plan.skipped}, {"rerun", plan.rerun}, {"dead_letters", plan.dead_letters}, {"parked", plan.parked}};
       for (const auto& lane : lanes) detail["lanes"].push_back({{"lane", lane.lane}, {"from", lane.next_offset}, {"to", plan.target}});
       return detail.dump();
     });

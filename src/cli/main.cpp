@@ -43,6 +43,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_lanes(app, context);
   add_key(app, context);
   add_outbox(app, context);
+  add_parked(app, context);
   add_dlq(app, context);
   add_breakers(app, context);
   add_audit_log(app, context);

@@ -88,14 +88,17 @@ std::string without_fraction(const std::string& time) {
 
 }  // namespace
 
-Output::Output(const ListOptions& options, std::span<const Field> fields)
-    : options_(options), fields_(fields), limit_(limit_of(options)) {
+Filter filter_of(const std::string& expression, std::span<const Field> fields) {
+  if (expression.empty()) return {};
   try {
-    if (!options.filter.empty()) filter_ = Filter(options.filter, fields);
+    return {expression, fields};
   } catch (const FilterError& error) {
     throw Stop(exit_code::usage, error.what());
   }
 }
+
+Output::Output(const ListOptions& options, std::span<const Field> fields)
+    : options_(options), fields_(fields), filter_(filter_of(options.filter, fields)), limit_(limit_of(options)) {}
 
 bool Output::row(Row row) {
   if (!filter_.fits(row)) return true;

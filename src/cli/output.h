@@ -24,6 +24,9 @@ struct ListOptions {
   std::size_t column_width = 60;  ///< of a table; longer values are cut
 };
 
+/// Throws Stop (64) for a filter that is wrong. `fields` must outlive what it returns.
+Filter filter_of(const std::string& expression, std::span<const Field> fields);
+
 /// Rows of a command: one JSON object a line as they come, or one aligned table at the end. Nothing else goes to stdout.
 class Output {
  public:

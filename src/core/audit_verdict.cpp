@@ -15,12 +15,16 @@ Judgement by_letter(const RecordFacts::Letter& letter) {
 
 // A record without a dead letter, or whose dead letter was replayed: the key decides.
 Judgement by_key(const RecordFacts& facts) {
-  if (!facts.holder) return {Verdict::missing, false, "no effect is committed under its key, and it is no dead letter"};
+  if (!facts.holder) {
+    if (facts.twin) return {Verdict::duplicate};
+    return {Verdict::missing, false, "no effect is committed under its key, and it is neither parked nor a dead letter"};
+  }
   if (facts.holder->here) return {Verdict::processed};
   if (facts.holder->same_digest) {
     if (!facts.holder->later_in_lane) return {Verdict::duplicate};
     return {Verdict::duplicate, true, "a later record of the same lane took effect under its key"};
   }
+  if (facts.twin) return {Verdict::duplicate};  // which lost the key to another payload
   if (facts.reported_conflicts) return {Verdict::conflict};
   return {Verdict::missing, false, "its key belongs to another record with another payload, and it is no dead letter (a conflict under dedup.conflict = report leaves none)"};
 }
@@ -36,6 +40,10 @@ void RecordFacts::add(const Holder& other) {
 }
 
 Judgement judge(const RecordFacts& facts) {
+  if (facts.parked) {
+    if (facts.holder && facts.holder->here) return {Verdict::doubled, false, "it has a committed effect and is still parked"};
+    return {Verdict::parked};
+  }
   const bool replayed = facts.letter && facts.letter->status == "replayed";
   if (facts.letter && !replayed) {
     const auto judged = by_letter(*facts.letter);

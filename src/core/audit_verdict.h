@@ -36,6 +36,9 @@ struct RecordFacts {
   };
   std::optional<Letter> letter = {};
 
+  bool parked = false;  // it has a row among the parked records
+  bool twin = false;    // an earlier record with its key and payload is parked or a dead letter: it was a duplicate of that one (B4)
+
   bool reported_conflicts = false;  // dedup.conflict = report: a conflict leaves no row
   bool skipped = false;             // an operator moved the group past it
 };

@@ -8,11 +8,6 @@
 namespace deja::postgres {
 namespace {
 
-// A time as the outer surface shows it; null stays null.
-std::string utc(const std::string& expression) {
-  return "to_char(" + expression + R"( at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))";
-}
-
 const std::string in_group = " ($1::text is null or group_id = $1) ";
 
 }  // namespace
@@ -66,7 +61,7 @@ std::vector<BreakerRow> Admin::breakers() {
 }
 
 std::vector<LaneRow> Admin::lanes() {
-  const auto result = ask("select group_id, topic, partition, lane, instance, owner_epoch, next_offset, published_seq, next_event_seq, coalesce('paused by an operator: ' || pause_reason, paused_cause), "
+  const auto result = ask("select group_id, topic, partition, lane, instance, owner_epoch, next_offset, (select count(*) from {schema}.parked p where p.lane = lanes.id), published_seq, next_event_seq, coalesce('paused by an operator: ' || pause_reason, paused_cause), "
                               "case when pause_reason is null then blocked_by else 'operator' end, " +
                               utc("last_commit_at") + " from {schema}.lanes where" + in_group + "order by 1, 2, 3, 4",
                           {group_});
@@ -81,6 +76,7 @@ std::vector<LaneRow> Admin::lanes() {
     row.instance = c.maybe_text();
     row.owner_epoch = c.number();
     row.next_offset = c.number();
+    row.parked = c.number();
     row.published_seq = c.number();
     row.next_event_seq = c.number();
     row.paused_cause = c.maybe_text();

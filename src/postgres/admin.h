@@ -24,7 +24,7 @@ struct LaneRow {
   std::string group, topic;
   std::int64_t partition = 0, lane = 0;
   std::optional<std::string> instance;
-  std::int64_t owner_epoch = 0, next_offset = 0, published_seq = 0, next_event_seq = 0;
+  std::int64_t owner_epoch = 0, next_offset = 0, parked = 0, published_seq = 0, next_event_seq = 0;
   std::optional<std::string> paused_cause, blocked_by, last_commit_at;
 };
 

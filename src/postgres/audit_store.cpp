@@ -120,7 +120,8 @@ std::vector<Incarnation> AuditStore::incarnations(const std::string& group, cons
   return explained(connection_, [&] {
     std::vector<Incarnation> found;
     for (const auto& r : connection_.exec_params(sql("select partition, incarnation from {schema}.lanes where group_id = $1 and topic = $2 union "
-                                                     "select partition, incarnation from {schema}.dead_letters where group_id = $1 and topic = $2"), {group, topic}))
+                                                     "select partition, incarnation from {schema}.dead_letters where group_id = $1 and topic = $2 union "
+                                                     "select partition, incarnation from {schema}.parked where group_id = $1 and topic = $2"), {group, topic}))
       found.push_back({r[0].as<std::int32_t>(), uuid_of(r[1].c_str())});
     return found;
   });
@@ -162,7 +163,11 @@ AuditProbeResult AuditStore::probe(const std::string& group, const std::string& 
             "union all select 1, d.partition, null, null, d.\"offset\", d.record_timestamp, d.incarnation, d.status, d.cause, null "
             "from unnest($5::int[], $6::uuid[], $7::bigint[], $8::bigint[]) r(partition, incarnation, first, last) "
             "join {schema}.dead_letters d on d.group_id = $9 and d.topic = $10 and d.partition = r.partition and d.incarnation = r.incarnation "
-            "and d.\"offset\" between r.first and r.last"),
+            "and d.\"offset\" between r.first and r.last "
+            "union all select 2, p.partition, null, null, p.\"offset\", p.record_timestamp, p.incarnation, null, null, null "
+            "from unnest($5::int[], $6::uuid[], $7::bigint[], $8::bigint[]) r(partition, incarnation, first, last) "
+            "join {schema}.parked p on p.group_id = $9 and p.topic = $10 and p.partition = r.partition and p.incarnation = r.incarnation "
+            "and p.\"offset\" between r.first and r.last"),
         {array_text(wanted.records, [](const auto& r) { return hex(r.key); }), numbers(wanted.records, [](const auto& r) { return r.digest; }),
          numbers(wanted.records, [](const auto& r) { return r.lane; }), numbers(wanted.records, [](const auto& r) { return r.offset; }),
          numbers(looks, [](const auto& l) { return l.partition; }), array_text(looks, [](const auto& l) { return hex(l.incarnation); }),
@@ -170,7 +175,8 @@ AuditProbeResult AuditStore::probe(const std::string& group, const std::string& 
          array_text(wanted.records, [](const auto& r) { return std::string(r.since); })});
     AuditProbeResult found;
     for (const auto& r : result) {
-      if (r[0].as<int>() == 0) {
+      const auto kind = r[0].as<int>();
+      if (kind == 0) {
         AuditProbeResult::KeyRowElsewhere other;
         other.record = static_cast<std::size_t>(r[1].as<std::int64_t>() - 1);
         other.found = !r[2].is_null();
@@ -181,6 +187,8 @@ AuditProbeResult AuditStore::probe(const std::string& group, const std::string& 
           other.older = r[9].as<bool>();
         }
         found.others.push_back(other);
+      } else if (kind == 2) {
+        found.parked.push_back({r[1].as<std::int32_t>(), r[4].as<std::int64_t>(), r[5].as<std::int64_t>(), uuid_of(r[6].c_str())});
       } else {
         AuditProbeResult::Letter letter;
         letter.partition = r[1].as<std::int32_t>();
@@ -192,6 +200,23 @@ AuditProbeResult AuditStore::probe(const std::string& group, const std::string& 
         found.letters.push_back(std::move(letter));
       }
     }
+    return found;
+  });
+}
+
+std::vector<KeyTwin> AuditStore::twins(const std::string& group, const std::string& topic, const std::vector<UnprovedKey>& keys) {
+  return explained(connection_, [&] {
+    const std::string same_key = " s where s.key = t.key and s.group_id = $7 and s.topic = $8 and s.partition = t.partition and "
+                                 "(s.incarnation <> t.incarnation or s.\"offset\" < t.\"offset\" or (t.reread and s.\"offset\" <> t.\"offset\"))";
+    std::vector<KeyTwin> found;
+    for (const auto& r : connection_.exec_params(
+             sql("select t.i, coalesce(bool_or(s.digest = t.digest), false) from unnest($1::uuid[], $2::bigint[], $3::int[], $4::bigint[], $5::uuid[], $6::boolean[]) "
+                 "with ordinality t(key, digest, partition, \"offset\", incarnation, reread, i) cross join lateral (select s.digest from {schema}.parked" + same_key +
+                 " union all select s.digest from {schema}.dead_letters" + same_key + ") s group by t.i"),
+             {array_text(keys, [](const auto& k) { return hex(k.key); }), numbers(keys, [](const auto& k) { return k.digest; }),
+              numbers(keys, [](const auto& k) { return k.partition; }), numbers(keys, [](const auto& k) { return k.offset; }),
+              array_text(keys, [](const auto& k) { return hex(k.incarnation); }), array_text(keys, [](const auto& k) { return std::string(k.reread ? "t" : "f"); }), group, topic}))
+      found.push_back({static_cast<std::size_t>(r[0].as<std::int64_t>() - 1), r[1].as<bool>()});
     return found;
   });
 }

@@ -28,7 +28,7 @@ struct AuditLane {
   core::LaneHistory history;
 };
 
-/// Which dead letters concern the log of now.
+/// Which dead letters and parked records concern the log of now.
 struct Incarnation {
   std::int32_t partition = 0;
   core::Uuid uuid;
@@ -62,7 +62,7 @@ struct AuditProbe {
     std::int32_t partition = 0;
     std::int64_t first = 0, last = 0;
   };
-  std::vector<Span> spans;  // dead letters are looked for in these
+  std::vector<Span> spans;  // dead letters and parked records are looked for in these
 };
 struct AuditProbeResult {
   struct KeyRowElsewhere {
@@ -81,6 +81,26 @@ struct AuditProbeResult {
     std::string status, cause;
   };
   std::vector<Letter> letters;
+  struct Parked {
+    std::int32_t partition = 0;
+    std::int64_t offset = 0, record_timestamp = 0;
+    core::Uuid incarnation;
+  };
+  std::vector<Parked> parked;
+};
+
+/// A key of a record that has neither an effect nor a row of its own.
+struct UnprovedKey {
+  core::Uuid key;
+  std::int64_t digest = 0;
+  std::int32_t partition = 0;
+  std::int64_t offset = 0;
+  core::Uuid incarnation;
+  bool reread = false;  // then its twin may come after it
+};
+struct KeyTwin {
+  std::size_t of = 0;         // index
+  bool same_digest = false;
 };
 
 /// Threading: one thread.
@@ -100,6 +120,9 @@ class AuditStore {
   void prepare_for_probes();
   /// One statement, so one snapshot.
   AuditProbeResult probe(const std::string& group, const std::string& topic, const std::vector<Incarnation>& incarnations, const AuditProbe& wanted);
+
+  /// Those of the keys under which another record of the partition is parked or a dead letter. One statement.
+  std::vector<KeyTwin> twins(const std::string& group, const std::string& topic, const std::vector<UnprovedKey>& keys);
 
   /// How many key rows the lanes have in these ranges.
   std::int64_t count_key_rows(const std::vector<KeyRowRange>& ranges);

@@ -7,12 +7,6 @@
 #include "postgres/sql.h"
 
 namespace deja::postgres {
-namespace {
-
-std::string utc(const std::string& expression) { return "to_char(" + expression + R"( at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))"; }
-
-}  // namespace
-
 KeyLookup::KeyLookup(Connection& connection, std::string schema, std::string group)
     : connection_(connection), schema_(std::move(schema)), group_(std::move(group)) {}
 
@@ -74,6 +68,21 @@ std::vector<LetterOfKey> KeyLookup::letters(const std::string& group, const std:
     all.push_back(std::move(letter));
   }
   return all;
+}
+
+std::optional<ParkedKey> KeyLookup::parked(const std::string& group, const std::vector<core::Uuid>& keys) {
+  const auto rows = ask("select topic, partition, \"offset\", digest, " + utc("first_seen") + " from {schema}.parked where key = any($1::uuid[]) and group_id = $2 order by id limit 1",
+                        {array_text(keys), group});
+  if (rows.empty()) return std::nullopt;
+  const auto row = rows[0];
+  Columns columns(row);
+  ParkedKey found;
+  found.topic = columns.text();
+  found.partition = columns.number();
+  found.offset = columns.number();
+  found.digest = columns.maybe_number();
+  found.first_seen = columns.text();
+  return found;
 }
 
 std::vector<core::Uuid> KeyLookup::events(std::int32_t lane, const std::vector<core::Uuid>& ids) {

@@ -36,6 +36,13 @@ struct LetterOfKey {
   std::string at;
 };
 
+struct ParkedKey {
+  std::string topic;
+  std::int64_t partition = 0, offset = 0;
+  std::optional<std::int64_t> digest;
+  std::string first_seen;
+};
+
 class KeyLookup {
  public:
   /// `group` empty: all groups.
@@ -46,6 +53,8 @@ class KeyLookup {
   std::optional<CommittedKey> committed(const core::Uuid& key);
   /// Oldest first.
   std::vector<LetterOfKey> letters(const std::string& group, const std::vector<core::Uuid>& keys);
+  /// The first record under one of the keys that is parked.
+  std::optional<ParkedKey> parked(const std::string& group, const std::vector<core::Uuid>& keys);
   /// Those of the ids that are in the outbox, in their order of publication.
   std::vector<core::Uuid> events(std::int32_t lane, const std::vector<core::Uuid>& ids);
 

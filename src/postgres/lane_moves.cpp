@@ -65,10 +65,12 @@ std::vector<LanePosition> LaneMoves::lanes(Connection& c, const LanePartition& p
 RangeContent LaneMoves::content(Connection& c, const LanePartition& partition, std::int64_t from, std::int64_t until,
                                 bool with_keys) const {
   const auto range = arguments(partition, {std::to_string(from), std::to_string(until)});
+  const std::string rows_in_range = " where group_id = $1 and topic = $2 and partition = $3::int and \"offset\" >= $4::bigint and \"offset\" < $5::bigint and "
+                                    "incarnation in (select incarnation from {schema}.lanes" + of_partition + ")";
   RangeContent content;
-  content.dead_letters = c.exec_params(sql("select count(*) from {schema}.dead_letters d where group_id = $1 and topic = $2 and partition = $3::int and "
-                                           "\"offset\" >= $4::bigint and \"offset\" < $5::bigint and incarnation in (select incarnation from {schema}.lanes" + of_partition + ")"),
-                                       range)[0][0].as<std::int64_t>();
+  const auto own = c.exec_params(sql("select (select count(*) from {schema}.dead_letters" + rows_in_range + "), (select count(*) from {schema}.parked" + rows_in_range + ")"), range);
+  content.dead_letters = own[0][0].as<std::int64_t>();
+  content.parked = own[0][1].as<std::int64_t>();
   if (!with_keys) return content;
   content.known_keys = c.exec_params(sql("select count(distinct (lane, \"offset\")) from {schema}.keys_1 where \"offset\" >= $4::bigint and \"offset\" < $5::bigint and "
                                          "lane = any(array(select id from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int))"),

@@ -29,6 +29,7 @@ struct LanePosition {
 struct RangeContent {
   std::int64_t known_keys = 0;    ///< records whose own key is known, by either recipe
   std::int64_t dead_letters = 0;  ///< in the present incarnation, whatever their status
+  std::int64_t parked = 0;        ///< in the present incarnation
 };
 
 /// Threading: one thread. Errors: whatever libpqxx throws.

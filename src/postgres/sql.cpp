@@ -31,6 +31,10 @@ std::string with_schema(std::string_view sql, std::string_view schema) {
   }
 }
 
+std::string utc(const std::string& expression) {
+  return "to_char(" + expression + R"( at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))";
+}
+
 std::string bytea_text(std::string_view bytes) {
   static constexpr char hex[] = "0123456789abcdef";
   std::string out = "\\x";

@@ -34,7 +34,7 @@ class Names(unittest.TestCase):
         self.assertEqual(len(wrong("`src/runtime/gone.cpp`")), 1)
 
     def test_an_unknown_command_is_noticed(self):
-        for text in ("`deja nonsense`", "    deja parked list\n", "```sh\n\"$HOME/deja/bin/deja\" nonsense\n```", "`deja dlq list | deja nonsense`"):
+        for text in ("`deja nonsense`", "    deja parked nothing\n", "```sh\n\"$HOME/deja/bin/deja\" nonsense\n```", "`deja dlq list | deja nonsense`"):
             self.assertEqual(len(wrong(text)), 1, text)
 
     def test_an_unknown_option_is_noticed(self):

@@ -40,6 +40,10 @@ class Lanes : public Cli {
         "attempts, size) select group_id, 'h', id, topic, partition, " + std::to_string(offset) + ", incarnation, '[]', 0, 'rejected', 'handler', 'e', 'f', 'b', 1, 1 "
         "from deja.lanes where lane = 0 and group_id = '" + group_ + "'");
   }
+  void park(int offset) {
+    sql("insert into deja.parked (group_id, handler, lane, topic, partition, \"offset\", incarnation, headers, record_timestamp, size, build) "
+        "select group_id, 'h', id, topic, partition, " + std::to_string(offset) + ", incarnation, '[]', 0, 1, 'b' from deja.lanes where lane = 0 and group_id = '" + group_ + "'");
+  }
   Result lanes(const std::string& arguments) { return deja("lanes " + arguments + " --topic " + topic_ + " --group " + group_ + " --output json < /dev/null"); }
   Result reset(const std::string& arguments) { return lanes("reset --reason 'a test' --yes " + arguments); }
   Result accept_loss(const std::string& arguments = "") { return lanes("accept-loss --partition 0 --reason 'a test' --yes " + arguments); }
@@ -132,6 +136,24 @@ TEST_F(Lanes, AGroupThatRunsMayHaveGoneOnSinceTheNumberWasTaken) {
   sql("update deja.lanes set clean = false");
   EXPECT_EQ(reset("--to-earliest --expect 9").code, 65) << "it does not go back by itself";
   EXPECT_EQ(reset("--to-earliest --expect 6").code, 0);
+}
+
+TEST_F(Lanes, D2_ParkedRecordsOfTheRangeAreLeftToTheirRowsAndAreCounted) {
+  lane(8);
+  for (const int offset : {1, 4, 6}) park(offset);
+  dead_letter(5);
+  const auto row = reset("--to-offset 3 --expect 5").rows().at(0);
+  EXPECT_EQ(row["parked"], 2);
+  EXPECT_EQ(row["dead_letters"], 1);
+  EXPECT_EQ(row["rerun"], 2);
+  EXPECT_EQ(ask("select count(*), min(detail->>'parked') from deja.parked, deja.audit_log"), "3,2");
+}
+
+TEST_F(Lanes, AcceptLossKeepsParkedRecords) {
+  lane(20);
+  park(4);
+  ASSERT_EQ(accept_loss().code, 0);
+  EXPECT_EQ(ask("select p.\"offset\", p.incarnation = l.incarnation from deja.parked p join deja.lanes l on l.id = p.lane"), "4,f");
 }
 
 TEST_F(Lanes, ADryRunChangesNothingAndPrintsTheSame) {

@@ -59,6 +59,30 @@ TEST(AuditVerdict, ADeadLetterSaysHowItsRecordEnded) {
   EXPECT_EQ(verdict(with(std::nullopt, Letter{"replayed", "rejected"})), Verdict::missing);
 }
 
+TEST(AuditVerdict, ARecordThatWaitsForAnotherAttemptIsParkedWhateverItsKey) {
+  for (const auto key : {RecordFacts::Key::known, RecordFacts::Key::free, RecordFacts::Key::unreadable, RecordFacts::Key::unknown}) {
+    auto facts = of_kind(key);
+    facts.parked = true;
+    EXPECT_EQ(verdict(facts), Verdict::parked);
+  }
+  auto facts = with(elsewhere, Letter{"replaying", "exhausted"});
+  facts.parked = true;
+  EXPECT_EQ(verdict(facts), Verdict::parked) << "a twin elsewhere was first, or its replay is on the way";
+  facts = with(here);
+  facts.parked = true;
+  EXPECT_EQ(verdict(facts), Verdict::doubled) << "B3: its effect would have taken it out of the parked records";
+}
+
+TEST(AuditVerdict, B4_TheTwinOfAParkedOrDeadRecordIsADuplicateWithoutAKey) {
+  auto facts = with(std::nullopt);
+  facts.twin = true;
+  EXPECT_EQ(verdict(facts), Verdict::duplicate);
+  facts.holder = of_another_payload;
+  EXPECT_EQ(verdict(facts), Verdict::duplicate) << "the parked record lost its key to another payload";
+  facts.letter = Letter{"open", "conflict"};
+  EXPECT_EQ(verdict(facts), Verdict::conflict) << "its own row says more";
+}
+
 TEST(AuditVerdict, AConflictThatIsNotKeptIsMissingUnlessConflictsAreOnlyReported) {
   auto facts = with(of_another_payload);
   EXPECT_EQ(verdict(facts), Verdict::missing);
