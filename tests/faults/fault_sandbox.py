@@ -64,6 +64,9 @@ class FaultTest(Sandbox):
         self.records = self.topic("in", self.partitions)
         self.events = self.topic("out", self.partitions)
         self.prepare("--config", self.write_settings("init.toml", self.probe_settings()))
+        # The order in which they were made; the time as dead letters have it: of their transaction's begin.
+        self.database.run("alter table probe_effects add column n bigserial, alter column at set default now()")
+        self.attempts = 5
         with _alive_lock:
             _alive.add(self)
         self.addCleanup(self._ended)
@@ -81,6 +84,7 @@ class FaultTest(Sandbox):
     def start(self, more=None, name=None, log=None, topics=None, port=None):
         """`port`: of a second member; the first has self.port."""
         settings = self.probe_settings(more)
+        self.attempts = settings.get("retry.max.attempts", 5)
         if topics:
             settings["app.topics"] = topics
         if port:
@@ -172,7 +176,7 @@ class FaultTest(Sandbox):
         """Returns (outcomes, effects, repeated events). `letters`: how many dead letters there must be, 0 by default."""
         findings = Findings()
         log = [each for topic in topics or [self.records] for each in self.cluster.read(topic)]
-        outcomes, effects = oracle.check_dispositions(log, self.database, findings, self.group)
+        outcomes, effects = oracle.check_dispositions(log, self.database, findings, self.group, self.attempts)
         repeats = oracle.check_events(self.cluster.read(self.events), log, effects, findings, orphans_allowed)
         self.assert_clean(findings)
         if letters is None:
