@@ -308,6 +308,27 @@ class WhenParkedRecordsWait(RedeliveryTest):
         self.assertEqual(self.finish(program)[0], {"processed": 4})
         self.assertEqual(self.database.value("select attempt from probe_effects where id = 'a1'"), 1)
 
+    def test_D2_B5_parked_records_of_a_log_that_is_gone(self):
+        """They keep their place before those of the new log, and a dead letter beside that of the new log's record at the same offset."""
+        self.put(record("old0", "throw", 0, b"a"), record("old1", "throw:1", 1, b"b"))
+        program = self.start(attempts(2, NEVER))
+        self.await_parked(2, program)
+        self.drain(program)
+        self.cluster.delete_topic(self.records)
+        self.cluster.create_topic(self.records, 2)
+        self.put(record("new0", "reject", 0, b"c"), record("new1", "ok", 1, b"b"), record("new2", "ok", 2, b"a"), record("new3", "ok", 3, b"c"))
+        program = self.start(attempts(2, NEVER), log="stops")
+        self.await_log(program, "the partition stops")
+        accept = ("lanes", "accept-loss", "--topic", self.records, "--partition", "0", "--reason", "made again", "--yes", "--group", self.group)
+        wait_until(lambda: self.once(*accept, program="deja")[0] == 0, 60, "accept-loss, as soon as the stop is shown", program, every=0.3)
+        wait_until(lambda: self.next_offsets()[0] == 4 and self.letters() == 1, 60, "the end of the new log", program)
+        self.work_off(program)
+        self.drain(program)
+        self.assertEqual(self.made(), ["new3", "old1", "new1", "new2"] if self.made()[1] == "old1" else ["new3", "new2", "old1", "new1"])
+        letters = self.database.rows("select \"offset\" as at, cause, incarnation = (select incarnation from deja.lanes l where l.id = d.lane) as new "
+                                     "from deja.dead_letters d order by cause")
+        self.assertEqual([(row["at"], row["cause"], row["new"]) for row in letters], [(0, "exhausted", False), (0, "rejected", True)])
+
     def killed_by(self, do):
         settings = attempts(3) | self.ONE | {"crash.max.starts": 2}
         for partition in range(2):
