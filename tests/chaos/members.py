@@ -14,7 +14,7 @@ COUNTED = {  # name in the summary -> (metric, labels)
     "in doubt, committed": ("deja_commits_in_doubt_total", {"resolution": "committed"}),
     "in doubt, not committed": ("deja_commits_in_doubt_total", {"resolution": "not_committed"}),
     "in doubt, fenced": ("deja_commits_in_doubt_total", {"resolution": "fenced"}),
-    "batches repeated": ("deja_batch_repeats_total", {}), "lanes rewound": ("deja_lane_rewinds_total", {}),
+    "batches repeated": ("deja_batch_repeats_total", {}), "redeliveries": ("deja_redeliveries_total", {}), "lanes rewound": ("deja_lane_rewinds_total", {}),
 }
 
 

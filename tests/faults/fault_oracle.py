@@ -5,13 +5,13 @@ one disposition, each key at most one effect, every effect its event, in order. 
 import json
 from collections import Counter, defaultdict
 
+import record_order
 from payments_oracle import header, position, where, without_repeats
 
 KEY = "Idempotency-Key"
 BAD = ("throw", "reject", "sql-error", "swallow-sql-error", "commit", "abort", "segv", "exit", "hang")
 CAUSES = {"throw": "exhausted", "sql-error": "exhausted", "reject": "rejected"}  # where nothing else can become of it
 OUTSIDE = ("operator", "overflow", "conflict")  # causes that a record's own script says nothing of
-RAN = ("exhausted", "rejected", "killed_process")  # causes that a record can have only in its place among its record key
 
 
 def _key(record):
@@ -42,13 +42,12 @@ def _is_good(record, attempts):
 
 
 def check_dispositions(log, database, findings, group, attempts=1):
-    """Returns (Counter of outcomes, effects in the order of their records). `attempts`: retry.max.attempts. probe_effects has a column
-    `n`, the order in which they were made."""
-    rows = database.rows('select n, id, record_key, seq, topic, partition, "offset", (extract(epoch from at) * 1000000)::bigint as at from probe_effects')
-    letters_rows = database.rows('select topic, partition, "offset", cause, (extract(epoch from dead_at) * 1000000)::bigint as at '
+    """Returns (Counter of outcomes, effects in the order of their records). `attempts`: retry.max.attempts. probe_effects
+    needs what record_order.COLUMNS adds."""
+    rows = database.rows(f'select n, id, record_key, seq, topic, partition, "offset", {record_order.microseconds("at")} from probe_effects')
+    letters_rows = database.rows(f'select topic, partition, "offset", cause, {record_order.microseconds("dead_at")} '
                                  f"from deja.dead_letters where group_id = '{group}'")
-    for row in database.rows(f"select topic, partition, \"offset\" from deja.parked where group_id = '{group}'"):
-        findings.add("a record that is parked at the end", where((row["topic"], row["partition"], row["offset"])))
+    record_order.parked_at_the_end(database, group, findings)
     records = {position(record): record for record in log}
     effects, letters, outcomes = {}, {}, Counter()
     for row in rows:
@@ -67,7 +66,7 @@ def check_dispositions(log, database, findings, group, attempts=1):
         if place in effects:
             findings.add("an effect and a dead letter", where(place))
         letters[place] = row["cause"]
-    check_order(records, rows, letters_rows, findings)
+    record_order.check(records, rows, letters_rows, findings)
 
     by_key = defaultdict(list)
     for place in sorted(records):
@@ -103,7 +102,7 @@ def check_dispositions(log, database, findings, group, attempts=1):
                         findings.add(f"dead of {letters[place]} instead of {wanted}", where(place))
             else:
                 outcomes["duplicate"] += 1
-                waited = [other for other in places if other[:2] == place[:2] and other[2] < place[2] and letters.get(other) in RAN
+                waited = [other for other in places if other[:2] == place[:2] and other[2] < place[2] and letters.get(other) in record_order.IN_TURN
                           and records[other].value == records[place].value]
                 if waited and not holders:
                     continue  # a twin of one that was parked then, and is dead since
@@ -113,31 +112,6 @@ def check_dispositions(log, database, findings, group, attempts=1):
                     findings.add("a duplicate with another value", where(place))
 
     return outcomes, [effects[place] for place in sorted(effects)]
-
-
-def check_order(records, effects, letters, findings):
-    """Per topic, partition and record key: effects are made in log order, and not before what came first and failed is dead."""
-    def key_of(row):
-        record = records.get((row["topic"], row["partition"], row["offset"]))
-        return None if record is None or record.key is None else (row["topic"], row["partition"], record.key)
-    made, dead = defaultdict(list), defaultdict(list)
-    for row in effects:
-        made[key_of(row)].append(row)
-    for row in letters:
-        if row["cause"] in RAN:
-            dead[key_of(row)].append(row)
-    for key in set(made) - {None}:
-        last = -1
-        for row in sorted(made[key], key=lambda each: each["n"]):
-            place = where((row["topic"], row["partition"], row["offset"]))
-            if row["offset"] < last:
-                findings.add("effects of a record key out of log order", f"{place} after {last}")
-            last = max(last, row["offset"])
-            for letter in dead.get(key, []):
-                if letter["offset"] < row["offset"] and row["at"] < letter["at"]:
-                    findings.add("an effect before an earlier record of its key was dead", f"{place} before {letter['offset']}")
-                if letter["offset"] > row["offset"] and row["at"] > letter["at"]:
-                    findings.add("an effect after a later record of its key was dead", f"{place} after {letter['offset']}")
 
 
 def check_events(events, log, effects, findings, orphans_allowed=False):

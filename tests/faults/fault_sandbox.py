@@ -18,6 +18,7 @@ import unittest
 
 import fault_oracle as oracle
 import progress
+import record_order
 from payments_oracle import Findings
 from postgres_session import Database
 from programs import free_port, scrape, wait_until  # noqa: F401 - also for the tests
@@ -64,8 +65,7 @@ class FaultTest(Sandbox):
         self.records = self.topic("in", self.partitions)
         self.events = self.topic("out", self.partitions)
         self.prepare("--config", self.write_settings("init.toml", self.probe_settings()))
-        # The order in which they were made; the time as dead letters have it: of their transaction's begin.
-        self.database.run("alter table probe_effects add column n bigserial, alter column at set default now()")
+        self.database.run(record_order.COLUMNS)
         self.attempts = 5
         with _alive_lock:
             _alive.add(self)
