@@ -114,6 +114,28 @@ class WhenLanesStandApart(LinkTest):
         self.check()
 
 
+class WhenKafkaRefusesOffsets(LinkTest):
+    def test_B9_processing_goes_on_and_a_restart_starts_where_the_database_says(self):
+        settings, _, kafka = self.proxied()
+        stock = payments(3_000, seed=55)
+        program = self.start(settings)
+        self.await_ready(self.port, program)
+        kafka.refuse_offset_commits()
+        for number in range(3):  # every five seconds: so that there are several
+            self.produce(TOPIC, stock[number * 700:(number + 1) * 700])
+            self.await_done([TOPIC], program)
+            wait_until(lambda count=number + 1: self.metric(settings, "deja_offset_commit_errors_total") >= count, 60, "refused offset commits to be counted", program)
+        self.assertEqual(self.metric(settings, "deja_lanes_paused"), 0)
+        self.assertEqual(self.metric(settings, "deja_fenced_total"), 0)
+        self.drain(program)
+        program = self.start(settings, log="again")
+        self.await_effects_of(stock[2100:], program)
+        self.await_done([TOPIC], program)
+        kafka.heal()
+        self.drain(program)
+        self.check()
+
+
 class WhenOneProcessIsCutOff(LinkTest):
     def two(self, seed, **more):
         self.cut_off, self.postgres, self.kafka = self.proxied(0, more)

@@ -28,7 +28,7 @@ class LinkTest(PaymentsTest):
         postgres = FaultProxy((url.hostname, url.port or 5432), postgres=True, name=f"postgres-{number}")
         self.addCleanup(postgres.close)
         listen, target = pair(self.pairs[number])
-        kafka = FaultProxy(target, listen, name=f"kafka-{number}")
+        kafka = FaultProxy(target, listen, name=f"kafka-{number}", kafka=True)
         self.addCleanup(kafka.close)
         own = {"postgres.url": through(self.postgres_url, postgres.address), "kafka.bootstrap.servers": "{}:{}".format(*kafka.address)}
         if number:

@@ -10,7 +10,7 @@ from sandbox import partition_for
 
 KEY = "Idempotency-Key"
 # what a record asks for, and how often in a thousand
-KINDS = [("ok", 880), ("emit:3", 40), ("emit:0", 20), ("slow-sql:5", 10), ("sleep:3", 10), ("reject", 10), ("throw", 6), ("throw:1", 6),
+KINDS = [("ok", 856), ("emit:3", 40), ("emit:0", 20), ("slow-sql:5", 10), ("sleep:3", 10), ("reject", 10), ("throw", 6), ("throw:1", 16), ("throw:2", 12), ("throw:3", 2),
          ("sql-error", 4), ("swallow-sql-error", 2), ("commit", 2), ("no-such-thing", 4), ("broken", 3), ("no-key", 3)]
 DUPLICATES, CONFLICTS, REMEMBERED = 0.06, 0.005, 3000
 

@@ -14,7 +14,7 @@ COUNTED = {  # name in the summary -> (metric, labels)
     "in doubt, committed": ("deja_commits_in_doubt_total", {"resolution": "committed"}),
     "in doubt, not committed": ("deja_commits_in_doubt_total", {"resolution": "not_committed"}),
     "in doubt, fenced": ("deja_commits_in_doubt_total", {"resolution": "fenced"}),
-    "batches repeated": ("deja_batch_repeats_total", {}), "lanes rewound": ("deja_lane_rewinds_total", {}),
+    "batches repeated": ("deja_batch_repeats_total", {}), "redeliveries": ("deja_redeliveries_total", {}), "lanes rewound": ("deja_lane_rewinds_total", {}),
 }
 
 
@@ -50,7 +50,7 @@ class Member:
             "postgres.url": through(url_of_database(self.run.postgres, self.run.database_name), self.postgres.address), "postgres.lost.ms": 2000,
             "handler.timeout.ms": 5000, "drain.timeout.ms": 5000, "startup.timeout.ms": 60000, "batch.max.records": 100,
             "lanes.per.partition": self.run.lanes,
-            "retry.backoff.base.ms": 50, "retry.backoff.max.ms": 1000, "retry.max.attempts": 3, "breaker.open.ms": 1000,
+            "retry.backoff.base.ms": 50, "retry.backoff.max.ms": 1000, "retry.max.attempts": 3, "retry.budget.ratio": 1.0, "breaker.open.ms": 1000,
             # None of the records kills its process: deaths are the run's doing.
             "crash.max.starts": 100,
             "kafka.consumer.session.timeout.ms": 6000, "kafka.consumer.heartbeat.interval.ms": 500, "kafka.consumer.socket.timeout.ms": 10000,

@@ -17,13 +17,13 @@ class World:
     """A log and what a run that is right makes of it; a test then spoils something."""
 
     def __init__(self):
-        self.log, self.effects, self.dead, self.events = [], [], [], []
+        self.log, self.effects, self.dead, self.parked, self.events = [], [], [], [], []
         self.add(value(1), "k1", "processed")
         self.add(value(2, "emit:3"), "k2", "processed")
         self.add(value(1), "k1", "duplicate")
         self.add(value(3), "k1", "conflict")
         self.add(value(4, "reject"), "k4", "rejected")
-        self.add(value(5, "throw:1"), "k5", "exhausted")
+        self.add(value(5, "throw:3"), "k5", "exhausted")
         self.add(value(5, "throw:1"), "k5", "processed")
         self.add(value(6), None, "key_missing")
         self.add(b"{", "k7", "rejected")
@@ -36,12 +36,12 @@ class World:
         if becomes == "processed":
             script = probe_oracle.Script(data)
             self.effects.append({"n": len(self.effects), "id": script.id, "record_key": "r", "seq": script.seq, "topic": TOPIC, "partition": 0,
-                                 "offset": offset, "attempt": 1})
+                                 "offset": offset, "attempt": 1, "at": 10 * offset})
             for n in range(1, script.events + 1):
                 self.event(offset, script, n, f"{offset}-{n}")
         elif becomes != "duplicate":
             self.dead.append({"id": offset, "topic": TOPIC, "partition": 0, "offset": offset, "record_key": "\\x" + record_key.hex(),
-                              "value": "\\x" + data.hex(), "cause": becomes})
+                              "value": "\\x" + data.hex(), "cause": becomes, "at": 10 * offset})
 
     def event(self, offset, script, n, identity):
         data = json.dumps({"id": script.id, "seq": script.seq, "n": n}).encode()
@@ -49,7 +49,7 @@ class World:
         self.events.append(Record("e", 0, len(self.events), 0, b"r", data, headers))
 
     def rows(self, sql):
-        return self.effects if "probe_effects" in sql else self.dead
+        return self.effects if "probe_effects" in sql else self.parked if "parked" in sql else self.dead
 
     def judge(self):
         findings = probe_oracle.Findings()
@@ -96,8 +96,31 @@ class TheOracle(unittest.TestCase):
         self.assert_finds("duplicate instead of conflict")
 
     def test_effects_out_of_order(self):
-        self.world.effects.reverse()
+        for row, n in zip(self.world.effects, reversed(range(len(self.world.effects)))):
+            row["n"] = n
         self.assert_finds("effects of a record key out of order")
+
+    def test_an_effect_before_an_earlier_record_was_dead(self):
+        self.world.effects[2]["at"] = self.world.dead[2]["at"] - 1
+        self.assert_finds("an effect before an earlier record of its key was dead")
+
+    def test_an_effect_after_a_later_record_was_dead(self):
+        self.world.effects[0]["at"] = 1_000
+        self.assert_finds("an effect after a later record of its key was dead")
+
+    def test_a_record_that_would_have_healed_is_dead(self):
+        self.world.dead[2]["value"] = "\\x" + value(5, "throw:2").hex()
+        self.world.log[5] = self.world.log[5]._replace(value=value(5, "throw:2"))
+        self.assert_finds("exhausted instead of processed")
+
+    def test_a_record_that_is_still_parked(self):
+        self.world.parked.append({"topic": TOPIC, "partition": 0, "offset": 3})
+        self.assert_finds("parked at the end")
+
+    def test_a_twin_of_a_dead_record_that_was_parked_is_a_duplicate(self):
+        self.world.add(value(9, "sql-error"), "k9", "duplicate")
+        _, findings = self.world.judge()
+        self.assertEqual(list(findings), [])
 
     def test_lost_event(self):
         del self.world.events[2]

@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.realpath
 import payments_oracle
 import probe_oracle
 import progress
+import record_order
 from faults import FAULTS
 from kafka_wire import Cluster, KafkaError
 from load import Feeder, Load
@@ -101,7 +102,7 @@ class Run:
         self.cluster.create_topic(self.dead, 1)
         self.program("deja", "migrate")
         self.program("deja-probe", "--init")
-        self.database.run("alter table probe_effects add column n bigserial")  # the order in which they were made
+        self.database.run(record_order.COLUMNS)
         pairs = os.environ["DEJA_KAFKA_PROXIES"].split()
         everyone = [Member(number, self, pairs[number], random.Random(f"{self.options.seed}/{number}")) for number in range(self.options.processes + 1)]
         self.members, self.extra = everyone[:-1], everyone[-1]
@@ -205,16 +206,16 @@ class Run:
                 if not member.running() and member is not self.extra:
                     self.start(member)
             left = self.left()
-            if left == (0, 0):
+            if left == (0, 0, 0):
                 break
             if left is not None and time.monotonic() - told > 5:
                 told = time.monotonic()
-                self.tell("left", f"{left[0]} records, {left[1]} events")
+                self.tell("left", f"{left[0]} records, {left[1]} events, {left[2]} parked")
             if left is not None and left != best:
                 best, since = left, time.monotonic()
             if time.monotonic() - since > CALM_WITHOUT_PROGRESS_SECONDS:
                 self.findings.append(f"no progress for {CALM_WITHOUT_PROGRESS_SECONDS} s in the calm: {best[0] if best else '?'} records unread, "
-                                     f"{best[1] if best else '?'} events unpublished")
+                                     f"{best[1] if best else '?'} events unpublished, {best[2] if best else '?'} records parked")
                 for member in self.members:
                     self.findings.append(f"{member.name}: {member.status()}")
                 return
@@ -223,7 +224,8 @@ class Run:
 
     def left(self):
         try:
-            return (progress.unread(self.cluster, self.database, self.group, self.topics), progress.unpublished(self.database, self.group))
+            return (progress.unread(self.cluster, self.database, self.group, self.topics), progress.unpublished(self.database, self.group),
+                    progress.parked(self.database, self.group))
         except (SqlError, OSError, KafkaError):
             self.cluster.close()
             return None

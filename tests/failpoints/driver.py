@@ -106,7 +106,7 @@ def run_stop(world, case):
         world.second = None
 
         def taken_over():
-            if not world.unread():
+            if not world.left():
                 return True
             world.end_transactions(theirs)
             return not successor.alive()

@@ -6,6 +6,7 @@ Records of one idempotency key lie in one partition, or say the same. Standard l
 import json
 from collections import Counter, defaultdict
 
+import record_order
 from payments_oracle import (Findings, check_dead_letter_events, header, idempotency_key, position, where, without_repeats)
 from postgres_session import as_bytes
 
@@ -26,24 +27,30 @@ def events_of(record):
     return [{"id": script["id"], "seq": script["seq"], "n": n} for n in range(1, count + 1)]
 
 
-def _outcomes_in_order(records, failed):
-    """Records of one key in log order. `failed`: positions where a handler was made to fail from outside."""
+def _dead(word, number, attempts):
+    if word == "throw" and number is not None and number < attempts:
+        return None  # it heals
+    return DEAD.get(word)
+
+
+def _outcomes_in_order(records, failed, attempts):
+    """Records of one key in log order. `failed`: positions where a handler was made to fail from outside until no attempt was left."""
     outcomes, first = {}, None
     for record in records:
-        _, word, _ = script_of(record)
+        _, word, number = script_of(record)
         if first is not None:
             outcomes[position(record)] = "duplicate" if record.value == first else "conflict"
         elif position(record) in failed:
             outcomes[position(record)] = "exhausted"
-        elif word in DEAD:
-            outcomes[position(record)] = DEAD[word]
+        elif _dead(word, number, attempts):
+            outcomes[position(record)] = _dead(word, number, attempts)
         else:
             outcomes[position(record)] = "processed"
             first = record.value
     return outcomes
 
 
-def expected_outcomes(log, failed, winners):
+def expected_outcomes(log, failed, winners, attempts):
     """position -> outcome. Where a key lies in several partitions any of its records may rightly be the first: `winners` have an effect."""
     by_key, expected = defaultdict(list), {}
     for record in sorted(log, key=position):
@@ -54,7 +61,7 @@ def expected_outcomes(log, failed, winners):
             by_key[key].append(record)
     for records in by_key.values():
         if len({record.partition for record in records}) == 1:
-            expected |= _outcomes_in_order(records, failed)
+            expected |= _outcomes_in_order(records, failed, attempts)
             continue
         alive = [record for record in records if position(record) not in failed]
         first = next((record for record in alive if position(record) in winners), alive[0] if alive else None)
@@ -63,9 +70,9 @@ def expected_outcomes(log, failed, winners):
     return expected
 
 
-def check(cluster, database, group, topic, events_topic, dead_topic, injected=""):
+def check(cluster, database, group, topic, events_topic, dead_topic, injected="", attempts=1):
     """Sentences about what is wrong with a group that has come to its end, and a Counter of outcomes. Letters whose error has the
-    words `injected` in it are failures that a test made."""
+    words `injected` in it are failures that a test made. `attempts`: retry.max.attempts. probe_effects needs what record_order.COLUMNS adds."""
     findings = Findings()
     log = cluster.read(topic)
     effects_found = database.rows(f"select * from probe_effects where topic = '{topic}'")
@@ -83,7 +90,7 @@ def check(cluster, database, group, topic, events_topic, dead_topic, injected=""
     records = {position(record): record for record in log}
     failed = {place for place, row in letters.items() if injected and injected in row["error"]}
     outcomes = Counter()
-    for place, right in expected_outcomes(log, failed, effects.keys()).items():
+    for place, right in expected_outcomes(log, failed, effects.keys(), attempts).items():
         record = records[place]
         if place in effects and place in letters:
             findings.add("an effect and a dead letter", where(place))
@@ -102,6 +109,12 @@ def check(cluster, database, group, topic, events_topic, dead_topic, injected=""
             findings.add(f"{outcome} instead of {right}", where(place))
     for place in sorted((set(effects) | set(letters)) - set(records)):
         findings.add("an effect or a dead letter without a record", where(place))
+
+    record_order.parked_at_the_end(database, group, findings)
+    moments = {table: {row["id"]: row["at"] for row in database.rows(f"select {name} as id, {record_order.microseconds(at)} from {table} where {which}")}
+               for table, name, at, which in (("probe_effects", "n", "at", f"topic = '{topic}'"), ("deja.dead_letters", "id", "dead_at", f"group_id = '{group}'"))}
+    record_order.check(records, [row | {"at": moments["probe_effects"][row["n"]]} for row in effects_found],
+                       [row | {"at": moments["deja.dead_letters"][row["id"]]} for row in letters_found], findings)
 
     # Progress: everything read, everything published, and as many keys as keyed effects.
     ends = cluster.end_offsets(topic)

@@ -158,6 +158,100 @@ class Marked(Scenario):
         return world.start(list(arms), self.instance)
 
 
+class Parked(Scenario):
+    """Records that fail are tried again; those of their record key wait behind them."""
+    name, more = "redelivery", {"retry.max.attempts": 3}
+
+    def before(self, world):
+        world.produce_doing("throw:1", "ok", "emit:2", "throw:2", "sql-error", "ok", "throw", "reject", "slow-sql:1")
+
+
+class ParkedSuspect(Parked):
+    """The process before died with records that were due."""
+    name = "a parked suspect"
+
+    def before(self, world):
+        super().before(world)
+        program = world.start(["after-parked-read=kill@1"])
+        if world.watch(program) != "killed":
+            raise Broken(f"{program.name} was not killed\n{program.log_end()}")
+
+
+class ParkedOutage(Parked):
+    """A parked record waits for a dependency, and the process before ended while it did: `ending` says how."""
+    doing = ("throw:1", "unavailable", "ok", "ok", "ok", "ok")
+
+    def ending(self, world, program):
+        raise NotImplementedError
+
+    @staticmethod
+    def await_pause(program):
+        wait_until(lambda: program.report.hits()["after-pause-shown"] or not program.alive() or program.stopped(), PATIENCE, "the shown pause")
+
+    def begin(self, world, arms):
+        world.database.run("insert into probe_switches values ('down', true) on conflict (name) do update set value = true")
+        try:
+            world.produce_doing(*self.doing)
+            first = world.start()
+            self.await_pause(first)
+            self.ending(world, first)
+            world.produce()
+            program = world.start(self.extra + list(arms), self.instance)
+            self.await_pause(program)
+        finally:
+            world.database.run("update probe_switches set value = false")
+        return program
+
+
+class ParkedRefunded(ParkedOutage):
+    name = "a parked suspect that waits"
+
+    def ending(self, world, program):
+        program.kill()
+
+
+class ParkedReset(ParkedOutage):
+    """Its log is read again from before the parked records."""
+    name = "parked records read again"
+
+    def ending(self, world, program):
+        world.stop(program)
+        world.database.run(f"update deja.lanes set next_offset = {world.ends[0] - len(self.doing)}, reread_until = {world.ends[0]} "
+                           f"where group_id = '{world.group}' and partition = 0")
+
+
+class Operated(Parked):
+    """An operator changed parked records: seen by the look at the rows."""
+    name, quiet_seconds = "parked records changed", 3.0
+
+    def ready(self, world, program):
+        state, rest = {"changed": False}, super().ready(world, program)
+
+        def condition():
+            if not state["changed"]:
+                world.change_as_operators_do()
+                state["changed"] = True
+            return rest()
+        return condition
+
+
+class OperatedLive(Parked):
+    """As before, and the next batch sees it first."""
+    name = "parked records changed before a batch"
+
+    def ready(self, world, program):
+        state = {"rounds": 0}
+
+        def condition():
+            if state["rounds"] < 3:
+                world.change_as_operators_do()
+                world.produce_doing("ok", "throw:1", "ok")
+                state["rounds"] += 1
+                return False
+            return True
+        return condition
+
+
 class Rebalanced(Scenario):
     """A second member joins."""
     name, instance = "rebalance", None
@@ -173,5 +267,5 @@ class Rebalanced(Scenario):
 
 
 SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Refunded(), Marked(), Restored(),
-             Reset(), Gapped()]
+             Reset(), Gapped(), Parked(), ParkedSuspect(), ParkedRefunded(), ParkedReset(), Operated(), OperatedLive()]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

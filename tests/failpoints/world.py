@@ -7,6 +7,7 @@ import time
 import uuid
 
 import failpoint_oracle
+import record_order
 from kafka_admin import TransactionalProducer
 from kafka_wire import Cluster
 from postgres_session import Database, url_of_database
@@ -42,6 +43,7 @@ class Server:
             once = Program(program, [os.path.join(BIN, program), word], self.environment, os.path.join(folder, "prepare.log"), folder)
             if once.process.wait(PATIENCE) != 0:
                 raise Broken(f"{program} {word}: {once.log_end()}")
+        self.database.run(record_order.COLUMNS)
 
     def close(self):
         self.database.close()
@@ -92,7 +94,7 @@ class World:
         self.settings = {
             "group.id": self.group, "http.address": "off", "app.topics": [self.topic], "app.events.topic": self.events, "dlq.topic": self.dead,
             "batch.max.records": 6, "retry.max.attempts": 1, "retry.backoff.base.ms": 1, "retry.backoff.max.ms": 50, "crash.max.starts": 100,
-            "flood.ratio": 1.0, "breaker.open.ms": 200, "log.level": os.environ.get("DEJA_TEST_LOG_LEVEL", "info"), "drain.timeout.ms": 15000, "kafka.consumer.session.timeout.ms": 6000,
+            "flood.ratio": 1.0, "retry.budget.ratio": 1.0, "breaker.open.ms": 200, "log.level": os.environ.get("DEJA_TEST_LOG_LEVEL", "info"), "drain.timeout.ms": 15000, "kafka.consumer.session.timeout.ms": 6000,
             "kafka.consumer.heartbeat.interval.ms": 500, "kafka.consumer.fetch.wait.max.ms": 50, "kafka.producer.linger.ms": 0} | more
         self.ends = [0] * PARTITIONS
         self.sets = 0
@@ -142,6 +144,10 @@ class World:
                    for number, do in enumerate(doings)]
         self.ends[0] = self.cluster.produce(self.topic, 0, records) + len(records)
 
+    def change_as_operators_do(self):
+        """What every command that changes parked records does to their lanes."""
+        self.database.run(f"update deja.lanes set parked_version = parked_version + 1 where group_id = '{self.group}'")
+
     def produce_in_transaction(self):
         """One record in each partition, and after it the transaction's marker: the last offset of the log holds no record."""
         n = self.sets
@@ -155,10 +161,12 @@ class World:
             self.ends[partition] += 2
             self.markers += 1
 
-    def unread(self):
-        found = {row["partition"]: row["next_offset"] for row in self.database.rows(
-            f"select partition, next_offset from deja.lanes where group_id = '{self.group}'")}
-        return sum(max(0, end - found.get(partition, 0)) for partition, end in enumerate(self.ends))
+    def left(self):
+        """Records that are not consumed, and those that are parked."""
+        rows = self.database.rows(f"select partition, next_offset, (select count(*) from deja.parked p where p.group_id = l.group_id and p.partition = l.partition) as parked "
+                                  f"from deja.lanes l where group_id = '{self.group}'")
+        found, parked = {row["partition"]: row["next_offset"] for row in rows}, sum(row["parked"] for row in rows)
+        return parked + sum(max(0, end - found.get(partition, 0)) for partition, end in enumerate(self.ends))
 
     # --- waiting
 
@@ -172,12 +180,18 @@ class World:
                 return "killed" if code == -signal.SIGKILL else f"ended with {code}"
             if program.stopped():
                 return "stopped"
-            if not program.asked and program.report.hits()["after-fetch-begun"] >= lanes and self.unread() == 0 and ready():
+            if not program.asked and program.report.hits()["after-fetch-begun"] >= lanes and self.left() == 0 and ready():
                 program.signal(signal.SIGTERM)
                 program.asked = True
             if time.monotonic() > deadline:
-                raise Broken(f"{program.name} {'does not end' if program.asked else 'makes no progress'}: {self.unread()} records unread\n{program.log_end()}")
+                raise Broken(f"{program.name} {'does not end' if program.asked else 'makes no progress'}: {self.left()} records left\n{program.log_end()}")
             time.sleep(every)
+
+    def stop(self, program):
+        """In order, whatever is left to do."""
+        program.signal(signal.SIGTERM)
+        program.asked = True
+        self.expect_exit(program, "ended with 0")
 
     def expect_exit(self, program, *right):
         how = self.watch(program, ready=lambda: False)
@@ -186,7 +200,7 @@ class World:
 
     def settle(self):
         """A clean run to the end, then the promise."""
-        if self.unread() or any(row["p"] < row["n"] - 1 or not row["clean"] for row in self.database.rows(
+        if self.left() or any(row["p"] < row["n"] - 1 or not row["clean"] for row in self.database.rows(
                 f"select published_seq p, next_event_seq n, clean from deja.lanes where group_id = '{self.group}'")):
             program = self.start()
             how = self.watch(program, lanes=PARTITIONS)
@@ -195,7 +209,8 @@ class World:
         self.check()
 
     def check(self):
-        findings, outcomes = failpoint_oracle.check(self.cluster, self.database, self.group, self.topic, self.events, self.dead, INJECTED)
+        findings, outcomes = failpoint_oracle.check(self.cluster, self.database, self.group, self.topic, self.events, self.dead, INJECTED,
+                                                     self.settings["retry.max.attempts"])
         records = sum(self.ends) - self.markers
         if sum(outcomes.values()) != records:
             findings.add("records", f"{sum(outcomes.values())} of {records}")

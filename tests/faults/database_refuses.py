@@ -27,6 +27,37 @@ class Refusing(FaultTest):
         return self.database.value(f"select last_value from fault_{name}")
 
 
+class WhenASessionIsIdleInItsTransaction(FaultTest):
+    """Somebody's console, with a snapshot and a lock on the outbox: no segment can be emptied, no row that is gone be cleaned away."""
+    FILL = ("do $$ declare s int; begin select open_segment into s from deja.outbox_state; "
+            "execute format('insert into deja.outbox_%s (lane, seq, event_id, topic, key, value, headers) select 0, n, gen_random_uuid(), ''none'', null, "
+            "repeat(''x'', 1900)::bytea, ''[]'' from generate_series(1, 35000) n on conflict do nothing', s); end $$")
+
+    def segment(self):
+        return self.database.value("select open_segment from deja.outbox_state")
+
+    def test_C9_the_relay_goes_on(self):
+        self.send(50)
+        program = self.start()
+        self.await_done([self.records], program)
+        idle = Database(self.postgres_url)
+        self.addCleanup(idle.close)
+        idle.run("begin isolation level repeatable read; select count(*) from deja.outbox; select count(*) from deja.lanes")
+        first = self.segment()
+        self.database.run(self.FILL)  # so that the next segment is opened, and this one can be emptied as soon as its lock is to be had
+        wait_until(lambda: self.segment() != first, 60, "the next segment", program)
+        for _ in range(5):
+            self.send(200, do="emit:3")
+            self.await_done([self.records], program)
+        self.assertEqual(idle.value("select count(*) from deja.lanes where open"), 0, "the session is still in its transaction")
+        filled = f"select exists (select from deja.outbox_{first} where topic = 'none')"
+        self.assertTrue(self.database.value(filled), "the lock of that session stands in the way")
+        idle.run("rollback")
+        wait_until(lambda: not self.database.value(filled), 60, "the first segment to be emptied", program)
+        outcomes, _, _ = self.finish(program)
+        self.assertEqual(outcomes, {"processed": 1050})
+
+
 class WhenStatementsFail(Refusing):
     def repeat(self, isolation):
         name = self.postgres_url.rsplit("/", 1)[1]
@@ -205,7 +236,7 @@ class WhenTheSchemaDoesNotFit(Refusing):
         server.run(f"create role {role} login")
         self.addCleanup(lambda: (self.database.run(f"drop owned by {role}"), server.run(f"drop role {role}")))
         self.database.run(f"grant usage on schema deja, public to {role}; grant select, insert, update, delete, truncate on all tables in schema deja to {role}; "
-                          f"grant select, insert on probe_effects, probe_switches to {role}")
+                          f"grant select, insert on probe_effects, probe_switches to {role}; grant usage on sequence probe_effects_n_seq to {role}")
         url = self.postgres_url.replace("postgres@", f"{role}@", 1)
         more = {"postgres.url": url}
         self.broken_by(f"revoke insert on probe_effects from {role}", 77, ["probe_effects", "permission"], more)

@@ -5,10 +5,13 @@ one disposition, each key at most one effect, every effect its event, in order. 
 import json
 from collections import Counter, defaultdict
 
+import record_order
 from payments_oracle import header, position, where, without_repeats
 
 KEY = "Idempotency-Key"
 BAD = ("throw", "reject", "sql-error", "swallow-sql-error", "commit", "abort", "segv", "exit", "hang")
+CAUSES = {"throw": "exhausted", "sql-error": "exhausted", "reject": "rejected"}  # where nothing else can become of it
+OUTSIDE = ("operator", "overflow", "conflict")  # causes that a record's own script says nothing of
 
 
 def _key(record):
@@ -28,15 +31,23 @@ def _events_of(do):
     return int(do.partition(":")[2]) if do.startswith("emit:") else 1
 
 
-def _is_good(record):
+def _heals(do, attempts):
+    word, _, number = do.partition(":")
+    return word == "throw" and number.isdigit() and int(number) < attempts
+
+
+def _is_good(record, attempts):
     script = _script(record)
-    return script is not None and script[2].partition(":")[0] not in BAD
+    return script is not None and (script[2].partition(":")[0] not in BAD or _heals(script[2], attempts))
 
 
-def check_dispositions(log, database, findings, group):
-    """Returns (Counter of outcomes, effects in the order of their records)."""
-    rows = database.rows('select id, record_key, seq, topic, partition, "offset", at::text from probe_effects')
-    letters_rows = database.rows(f"select topic, partition, \"offset\", cause from deja.dead_letters where group_id = '{group}'")
+def check_dispositions(log, database, findings, group, attempts=1):
+    """Returns (Counter of outcomes, effects in the order of their records). `attempts`: retry.max.attempts. probe_effects
+    needs what record_order.COLUMNS adds."""
+    rows = database.rows(f'select n, id, record_key, seq, topic, partition, "offset", {record_order.microseconds("at")} from probe_effects')
+    letters_rows = database.rows(f'select topic, partition, "offset", cause, {record_order.microseconds("dead_at")} '
+                                 f"from deja.dead_letters where group_id = '{group}'")
+    record_order.parked_at_the_end(database, group, findings)
     records = {position(record): record for record in log}
     effects, letters, outcomes = {}, {}, Counter()
     for row in rows:
@@ -55,6 +66,7 @@ def check_dispositions(log, database, findings, group):
         if place in effects:
             findings.add("an effect and a dead letter", where(place))
         letters[place] = row["cause"]
+    record_order.check(records, rows, letters_rows, findings)
 
     by_key = defaultdict(list)
     for place in sorted(records):
@@ -63,39 +75,43 @@ def check_dispositions(log, database, findings, group):
         holders = [place for place in places if place in effects]
         if len(holders) > 1:
             findings.add("a key with two effects", f"{key} at " + " and ".join(map(where, holders)))
-        good = [place for place in places if _is_good(records[place])]
-        if good and _key(records[places[0]]) is not None and not holders:
+        good = [place for place in places if _is_good(records[place], attempts)]
+        if good and _key(records[places[0]]) is not None and not holders and not any(letters.get(place) in OUTSIDE for place in good):
             findings.add("a key without its effect", f"{key}: {where(good[0])}")
         for place in places:
             if place in effects:
                 outcomes["processed"] += 1
                 if _script(records[place])[:2] != (effects[place]["id"], effects[place]["seq"]):
                     findings.add("an effect that differs from its record", where(place))
+                if place not in good:
+                    findings.add("an effect of a record that can have none", where(place))
                 earlier = [other for other in good if other[:2] == place[:2] and other[2] < place[2]]
-                if earlier:
+                if earlier and records[place].key is not None:  # without a record key they may lie in different lanes
                     findings.add("an effect of a later twin", f"{where(place)} instead of {where(earlier[0])}")
             elif place in letters:
                 outcomes[letters[place]] += 1
                 if letters[place] == "conflict":
                     if not holders or records[holders[0]].value == records[place].value:
                         findings.add("a conflict with nothing", where(place))
-                elif _is_good(records[place]) and _key(records[place]) is not None:
-                    findings.add("a record that is dead without a fault", f"{where(place)}: {letters[place]}")
+                elif _is_good(records[place], attempts) and _key(records[place]) is not None:
+                    if letters[place] not in OUTSIDE:
+                        findings.add("a record that is dead without a fault", f"{where(place)}: {letters[place]}")
+                elif _script(records[place]) and letters[place] not in OUTSIDE:
+                    wanted = CAUSES.get(_script(records[place])[2].partition(":")[0], letters[place])
+                    if letters[place] != wanted and _key(records[place]) is not None:
+                        findings.add(f"dead of {letters[place]} instead of {wanted}", where(place))
             else:
                 outcomes["duplicate"] += 1
+                waited = [other for other in places if other[:2] == place[:2] and other[2] < place[2] and letters.get(other) in record_order.IN_TURN
+                          and records[other].value == records[place].value]
+                if waited and not holders:
+                    continue  # a twin of one that was parked then, and is dead since
                 if not holders:
-                    findings.add("a record without a disposition", where(place))
+                    findings.add("a record without a disposition", f"{where(place)}, {_script(records[place])}, of its key {places}")
                 elif records[holders[0]].value != records[place].value:
                     findings.add("a duplicate with another value", where(place))
 
-    ordered = [effects[place] for place in sorted(effects)]
-    last = {}
-    for row in ordered:
-        key = (row["topic"], row["partition"], row["record_key"])
-        if row["record_key"] is not None and row["at"] < last.get(key, ""):
-            findings.add("effects of a record key out of log order", where((row["topic"], row["partition"], row["offset"])))
-        last[key] = row["at"]
-    return outcomes, ordered
+    return outcomes, [effects[place] for place in sorted(effects)]
 
 
 def check_events(events, log, effects, findings, orphans_allowed=False):
@@ -112,6 +128,8 @@ def check_events(events, log, effects, findings, orphans_allowed=False):
         wanted[source] = _events_of(_script(records[source])[2]) if source in records else 1
     for source, count in wanted.items():
         numbers = [json.loads(event.value)["n"] for event in told.get(source, [])]
+        if source in records and records[source].key is None:
+            numbers.sort()  # they lie in any partition
         if numbers != list(range(1, count + 1)):
             findings.add("events of an effect missing, doubled or out of order", f"{source}: {numbers[:10]} of {count}")
     if not orphans_allowed:

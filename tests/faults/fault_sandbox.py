@@ -18,6 +18,7 @@ import unittest
 
 import fault_oracle as oracle
 import progress
+import record_order
 from payments_oracle import Findings
 from postgres_session import Database
 from programs import free_port, scrape, wait_until  # noqa: F401 - also for the tests
@@ -64,6 +65,8 @@ class FaultTest(Sandbox):
         self.records = self.topic("in", self.partitions)
         self.events = self.topic("out", self.partitions)
         self.prepare("--config", self.write_settings("init.toml", self.probe_settings()))
+        self.database.run(record_order.COLUMNS)
+        self.attempts = 5
         with _alive_lock:
             _alive.add(self)
         self.addCleanup(self._ended)
@@ -74,13 +77,14 @@ class FaultTest(Sandbox):
 
     def probe_settings(self, more=None):
         return self.settings({
-            "app.topics": [self.records], "app.events.topic": self.events, "retry.backoff.base.ms": 50, "retry.backoff.max.ms": 500,
+            "app.topics": [self.records], "app.events.topic": self.events, "retry.backoff.base.ms": 50, "retry.backoff.max.ms": 500, "retry.budget.ratio": 1.0,
             # A member that dies is missed after the shortest time that brokers allow.
             "kafka.consumer.session.timeout.ms": 6000, "kafka.consumer.heartbeat.interval.ms": 300} | (more or {}))
 
     def start(self, more=None, name=None, log=None, topics=None, port=None):
         """`port`: of a second member; the first has self.port."""
         settings = self.probe_settings(more)
+        self.attempts = settings.get("retry.max.attempts", 5)
         if topics:
             settings["app.topics"] = topics
         if port:
@@ -172,7 +176,7 @@ class FaultTest(Sandbox):
         """Returns (outcomes, effects, repeated events). `letters`: how many dead letters there must be, 0 by default."""
         findings = Findings()
         log = [each for topic in topics or [self.records] for each in self.cluster.read(topic)]
-        outcomes, effects = oracle.check_dispositions(log, self.database, findings, self.group)
+        outcomes, effects = oracle.check_dispositions(log, self.database, findings, self.group, self.attempts)
         repeats = oracle.check_events(self.cluster.read(self.events), log, effects, findings, orphans_allowed)
         self.assert_clean(findings)
         if letters is None:

@@ -52,6 +52,31 @@ class WhenMembersComeAndGo(FaultTest):
         self.churn("cooperative-sticky")
 
 
+class WhenAHandlerIsSlow(FaultTest):
+    def test_B2_polling_goes_on_and_nobody_is_evicted(self):
+        """librdkafka would leave the group by itself after max.poll.interval.ms without a poll."""
+        self.cluster.produce(self.records, 0, [record("slow", "sleep:14000"), record("behind", "ok", 1)])
+        program = self.start({"kafka.consumer.max.poll.interval.ms": 6000})
+        self.await_in_batch(program)
+        rebalances = scrape(self.port).sum("deja_rebalances_total")
+        owners = self.owners()
+        self.cluster.produce(self.records, 1, [record("other", "ok", 2, b"o")])
+        self.await_effects(1, program)
+        self.assertEqual(self.made(), ["other"])
+        self.await_effects(3, program)
+        self.assertEqual((self.owners(), scrape(self.port).sum("deja_rebalances_total")), (owners, rebalances))
+        self.cluster.produce(self.records, 0, [record("later", "ok", 3)])
+        outcomes, _, _ = self.finish(program)
+        self.assertEqual(outcomes, {"processed": 4})
+        self.assertNotIn("max.poll", program.log_text())
+
+    def made(self):
+        return [row["id"] for row in self.database.rows("select id from probe_effects order by n")]
+
+    def owners(self):
+        return self.database.rows(f"select topic, partition, owner_token from deja.lanes where group_id = '{self.group}' order by 1, 2")
+
+
 class WhenALaneIsTakenAway(FaultTest):
     def test_B3_what_is_delivered_for_a_lane_that_is_not_owned_any_more_is_dropped_and_counted(self):
         """Kafka still hands out the records: somebody else has taken the row, as a new owner does whom Kafka chose meanwhile."""

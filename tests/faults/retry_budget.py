@@ -16,7 +16,7 @@ class WhenManyRecordsFail(FaultTest):
         count = 6000 if LONG else 500
         self.send(count, do=lambda n: "throw:2" if n % 10 < 3 else "ok", keys=count)
         ports = [self.port, free_port(), free_port()]
-        programs = [self.start({"retry.backoff.base.ms": 1, "retry.backoff.max.ms": 5}, name=f"member-{i}", port=port if i else None) for i, port in enumerate(ports)]
+        programs = [self.start({"retry.budget.ratio": RATIO, "retry.backoff.base.ms": 1, "retry.backoff.max.ms": 5}, name=f"member-{i}", port=port if i else None) for i, port in enumerate(ports)]
         samples = []
 
         def done():

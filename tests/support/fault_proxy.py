@@ -18,6 +18,7 @@ import struct
 import threading
 import time
 
+from kafka_offset_commits import OffsetCommits
 from postgres_protocol import ClientMessages, ServerMessages, Statements
 
 Event = collections.namedtuple("Event", "number time name connection detail")
@@ -26,12 +27,13 @@ MOST_QUEUED, MOST_EVENTS, CHUNK = 64, 10_000, 1 << 16
 
 
 class FaultProxy:
-    """postgres: look into the messages, so that commits and statements can be cut or delayed. listen: (host, port), 0 for any."""
+    """postgres: look into the messages, so that commits and statements can be cut or delayed; kafka: so that offset commits can be refused. listen: (host, port), 0 for any."""
 
     COMMIT_CUTS = ("before", "between", "after")
 
-    def __init__(self, target, listen=("127.0.0.1", 0), postgres=False, name=""):
-        self.target, self.postgres, self.name = target, postgres, name
+    def __init__(self, target, listen=("127.0.0.1", 0), postgres=False, name="", kafka=False):
+        self.target, self.postgres, self.kafka, self.name = target, postgres, kafka, name
+        self.offset_commit_error = 0
         self.delay_ms = self.statement_delay_ms = self.commit_delay_ms = 0
         self.refusing = self.dead = False
         self.commit_cuts = []  # [where, how many are left, share of commits]
@@ -104,11 +106,15 @@ class FaultProxy:
         assert where in self.COMMIT_CUTS and self.postgres
         self._do(lambda: self.commit_cuts.append([where, times, share]))
 
+    def refuse_offset_commits(self, error=12):
+        """Kafka only: answers to offset commits say this error (12: the metadata is too large) for each partition, until heal()."""
+        self._set("offset_commit_error", error, "refuses-offset-commits")
+
     def heal(self):
         """No fault any more for what connects; half-open connections stay as they are: close() or cut() ends them."""
         def act():
             self.delay_ms = self.statement_delay_ms = self.commit_delay_ms = 0
-            self.dead, self.commit_cuts = False, []
+            self.dead, self.commit_cuts, self.offset_commit_error = False, [], 0
             self.flow.set()
             if self.refusing:
                 self.refusing = False
@@ -235,10 +241,12 @@ class _Connection:
             await self.loop.sock_connect(self.server, self.proxy.target)
         except OSError:
             return self.end("unreachable", abrupt=True)
-        postgres = self.proxy.postgres
+        postgres, kafka = self.proxy.postgres, self.proxy.kafka
         self.tasks = [
-            self.loop.create_task(self._direction(self.client, self.server, self._from_client if postgres else _as_it_is)),
-            self.loop.create_task(self._direction(self.server, self.client, self._from_server if postgres else _as_it_is))]
+            self.loop.create_task(self._direction(self.client, self.server, self._from_client if postgres else self._kafka_requests if kafka else _as_it_is)),
+            self.loop.create_task(self._direction(self.server, self.client, self._from_server if postgres else self._kafka_replies if kafka else _as_it_is))]
+        if self.proxy.kafka:
+            self.commits = OffsetCommits()
         if postgres:
             self.messages, self.statements, self.replies = ClientMessages(), Statements(), ServerMessages()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -319,6 +327,14 @@ class _Connection:
             if letter == "Z":  # ready for the next one: the COMMIT is done
                 self.end("commit-cut", detail="after")
                 return
+
+    async def _kafka_requests(self, data):
+        self.commits.requests(data)
+        yield data
+
+    async def _kafka_replies(self, data):
+        for message in self.commits.replies(data, self.proxy.offset_commit_error):
+            yield message
 
     def end(self, event, abrupt=False, detail=None):
         if self.ended:

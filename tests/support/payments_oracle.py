@@ -224,7 +224,10 @@ def header(record, name):
 
 
 def without_repeats(records, findings, what):
-    """The first record of each event id, in the order of the log. A repeat must say the same."""
+    """The first record of each event id, in the order of the log. A repeat must say the same, and lie in the same partition if it has a
+    key: what has none goes anywhere."""
+    def content(record):
+        return record.key, record.value, record.partition if record.key is not None else None
     first = {}
     for record in records:
         event_id = header(record, "deja-event-id")
@@ -232,7 +235,7 @@ def without_repeats(records, findings, what):
             findings.add(f"{what} without deja-event-id", where(position(record)))
         elif event_id not in first:
             first[event_id] = record
-        elif (first[event_id].key, first[event_id].value, first[event_id].partition) != (record.key, record.value, record.partition):
+        elif content(first[event_id]) != content(record):
             findings.add(f"{what} repeated with another content", where(position(record)))
     return list(first.values())
 

@@ -1,13 +1,14 @@
 """What records for deja-probe must lead to, computed from the log alone, and the comparison with what there is: effects, their
 order, dead letters and events. Shares no code with the project. Standard library only.
 
-Which record of a key wins can rest on chance where a handler fails by attempts (`throw:N`); then the effect that is there tells,
-and everything else is judged by it.
+A handler that fails by attempts (`throw:N`) is tried again until it has none left, and the records of one key are in one partition
+under one record key: so nothing rests on chance.
 """
 
 import json
 from collections import Counter, defaultdict
 
+import record_order
 from payments_oracle import Findings, as_bytes, header, idempotency_key, position, where, without_repeats
 
 WORDS = {"ok", "unavailable", "sleep", "slow-sql", "emit", "emit-big"}
@@ -15,9 +16,9 @@ FAILING = {"throw": "exhausted", "sql-error": "exhausted", "swallow-sql-error": 
 
 
 class Script:
-    """fate: `processed`, the cause of its dead letter, or None where attempts decide."""
+    """fate: `processed`, or the cause of its dead letter."""
 
-    def __init__(self, value):
+    def __init__(self, value, attempts=3):
         self.fate, self.id, self.seq, self.events = "rejected", None, None, 0
         try:
             told = json.loads((value or b"").decode())
@@ -29,7 +30,8 @@ class Script:
             self.fate = "processed"
             self.events = int(number) if word == "emit" else 1
         elif word == "throw" and number:
-            self.fate, self.events = None, 1
+            heals = int(number) < attempts
+            self.fate, self.events = ("processed", 1) if heals else ("exhausted", 0)
         elif word in FAILING:
             self.fate = FAILING[word]
 
@@ -52,32 +54,31 @@ def _judge_key(records, scripts, effects, letters, findings):
         has = "processed" if place in effects else letters[place]["cause"] if place in letters else "duplicate"
         if winner is not None:
             right = {"duplicate" if record.value == winner.value else "conflict"}
-        elif script.fate is None:
-            right = {"processed", "exhausted"}
         else:
             right = {script.fate}
         if winner is None and record.value in failed:
-            right.add("duplicate")  # of one that was waiting for its next attempt, and is dead since
+            right.add("duplicate")  # of one that was parked, and is dead since
         if has not in right:
             findings.add(f"{has} instead of {' or '.join(sorted(right))}", where(place))
         if has == "processed":
             if winner is not None:
                 findings.add("two effects under one key", f"{where(position(winner))} and {where(place)}")
             winner = winner or record
-        elif winner is None and has == "exhausted":
+        elif winner is None and has in record_order.IN_TURN:
             failed.add(record.value)
         yield has
 
 
-def check_effects(log, database, group, findings):
+def check_effects(log, database, group, findings, attempts=3):
     """Returns a Counter of dispositions, the effects in the order in which they were made, the dead letters, and the scripts.
-    probe_effects needs a column `n` that counts its rows."""
-    rows = database.rows('select n, id, record_key, seq, topic, partition, "offset", attempt from probe_effects order by n')
-    dead = database.rows('select id, topic, partition, "offset", record_key, value, cause from deja.dead_letters '
+    probe_effects needs what record_order.COLUMNS adds. `attempts`: retry.max.attempts."""
+    rows = database.rows(f'select n, id, record_key, seq, topic, partition, "offset", attempt, {record_order.microseconds("at")} from probe_effects order by n')
+    dead = database.rows(f'select id, topic, partition, "offset", record_key, value, cause, {record_order.microseconds("dead_at")} from deja.dead_letters '
                          f"where group_id = '{group}' order by id")
+    record_order.parked_at_the_end(database, group, findings)
     effects, letters = _each_once(rows, "doubled effect", findings), _each_once(dead, "two dead letters for one record", findings)
     records = {position(record): record for record in log}
-    scripts = {place: Script(record.value) for place, record in records.items()}
+    scripts = {place: Script(record.value, attempts) for place, record in records.items()}
     outcomes, by_key = Counter(), defaultdict(list)
     for place, record in sorted(records.items()):
         key = idempotency_key(record)
@@ -102,17 +103,8 @@ def check_effects(log, database, group, findings):
         record = records.get(place)
         if record and (as_bytes(row["record_key"]), as_bytes(row["value"])) != (record.key, record.value):
             findings.add("a dead letter that differs from its record", where(place))
-    _check_order(rows, findings)
+    record_order.check(records, rows, dead, findings)
     return outcomes, rows, dead, scripts
-
-
-def _check_order(rows, findings):
-    last = {}
-    for row in rows:
-        key = (row["topic"], row["partition"], row["record_key"])
-        if row["record_key"] is not None and row["offset"] < last.get(key, -1):
-            findings.add("effects of a record key out of order", f"{where((row['topic'], row['partition'], row['offset']))} after {last[key]}")
-        last[key] = row["offset"]
 
 
 def check_events(events, effects, scripts, findings):
