@@ -86,12 +86,17 @@ void Batch::run_in_batches() {
   for (;;) {
     std::vector<Slot*> slice;
     std::unordered_set<core::Uuid, core::UuidHash> keys_of_slice;
+    std::unordered_set<std::uint64_t> left_behind;  // ordering keys: what follows waits as well
     for (auto& slot : slots_) {
       if (slot.settled) continue;
       // a twin of a record in this slice waits for what becomes of it
       bool twin = false;
       slot.prepared->each_key([&](const core::Uuid& key) { twin = twin || keys_of_slice.contains(key); });
-      if (twin) continue;
+      const auto& ordering = slot.prepared->ordering;
+      if (twin || (ordering && left_behind.contains(*ordering))) {
+        if (ordering) left_behind.insert(*ordering);
+        continue;
+      }
       if (settle_without_running(slot)) continue;
       slot.prepared->each_key([&](const core::Uuid& key) { keys_of_slice.insert(key); });
       slice.push_back(&slot);

@@ -240,6 +240,14 @@ TEST(BatchHandler, ATwinWaitsForWhatBecomesOfTheFirst) {
   EXPECT_EQ(effects(harness).size(), 2U);
 }
 
+// What waits for a twin's fate keeps its place among the records of its ordering key.
+TEST(BatchHandler, R5_RecordsBehindATwinThatWaitsWaitAsWell) {
+  auto harness = Harness::of<InBatches>(tables);
+  EXPECT_EQ(words(harness.run({record("1", "reject", "a"), record("1", "first", "a"), record("2", "second", "a"), record("3", "other", "b")})),
+            "dead:rejected processed processed processed");
+  EXPECT_EQ(effects(harness), (std::vector<std::string>{"other", "first", "second"}));
+}
+
 TEST(Events, D3_KeepTheirIdsWhenARecordRunsAgain) {
   const auto ids = [] {
     auto harness = Harness::of<Scripted>(tables);

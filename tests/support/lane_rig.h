@@ -69,6 +69,8 @@ class LaneRig {
     return words;
   }
 
+  /// From now on a record has so many attempts: what fails is parked. Nothing drains it here.
+  void allow(core::RetryPolicy policy) { settings_.retry = policy; }
   int backend_pid() const { return connection_->backend_pid(); }
   std::int64_t next_offset() const { return row_.next_offset; }
 
@@ -122,6 +124,7 @@ class LaneRig {
       return 0;
     }
     row_ = result.row;
+    for (const auto& p : result.parked.added) parked_.add(runtime::remembered(p, {}));
     for (const auto& o : result.outcomes) words += (words.empty() ? "" : " ") + std::string(core::word(o.disposition)) + (o.disposition == core::Disposition::dead ? ":" + o.cause : "");
     return records.size();
   }
