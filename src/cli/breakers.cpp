@@ -25,7 +25,7 @@ struct ResetOptions {
 
 bool show(Output& output, const postgres::BreakerRow& row) { return output.row({row.dependency, row.handler, row.state, row.since, cell_of(row.cause)}); }
 
-int show(const Context& context) {
+int show_breakers(const Context& context) {
   Output output(context.list, breakers_fields);
   const auto config = context.load();
   const auto connection = open_postgres(config, "breakers");
@@ -83,7 +83,7 @@ void add_breakers(CLI::App& app, Context& context) {
   add_group_option(*command, context);
   add_list_options(*command, context, breakers_fields);
   command->callback([&context, command] {  // runs after that of a subcommand too
-    if (command->get_subcommands().empty()) context.run = [&context] { return show(context); };
+    if (command->get_subcommands().empty()) context.run = [&context] { return show_breakers(context); };
   });
   auto o = std::make_shared<ResetOptions>();
   auto* sub = command->add_subcommand("reset", "Closes a breaker in every process: the dependency is back, and need not be probed");

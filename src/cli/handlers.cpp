@@ -9,7 +9,7 @@ namespace {
 constexpr Field handlers_fields[] = {{"group"}, {"handler"},   {"topics", FieldType::list}, {"strategy"}, {"build"}, {"instances", FieldType::number},
                             {"last_seen", FieldType::time}};
 
-int show(const Context& context) {
+int show_handlers(const Context& context) {
   Output output(context.list, handlers_fields);
   const auto config = context.load();
   const auto connection = open_postgres(config, "handlers");
@@ -28,7 +28,7 @@ void add_handlers(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("handlers", "Shows who handles which topics, and what identifies a record there");
   add_group_option(*command, context);
   add_list_options(*command, context, handlers_fields);
-  command->callback([&context] { context.run = [&context] { return show(context); }; });
+  command->callback([&context] { context.run = [&context] { return show_handlers(context); }; });
 }
 
 }  // namespace deja::cli

@@ -9,7 +9,7 @@ namespace {
 constexpr Field outbox_fields[] = {{"group"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"unpublished", FieldType::number},
                             {"oldest_age", FieldType::number}, {"stuck_cause"}};
 
-int show(const Context& context) {
+int show_outbox(const Context& context) {
   Output output(context.list, outbox_fields);
   const auto config = context.load();
   const auto connection = open_postgres(config, "outbox");
@@ -28,7 +28,7 @@ void add_outbox(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("outbox", "Shows how many events of each lane wait for Kafka, and for how long");
   add_group_option(*command, context);
   add_list_options(*command, context, outbox_fields);
-  command->callback([&context] { context.run = [&context] { return show(context); }; });
+  command->callback([&context] { context.run = [&context] { return show_outbox(context); }; });
 }
 
 }  // namespace deja::cli

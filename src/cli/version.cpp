@@ -23,7 +23,7 @@ std::optional<std::string> server(const Context& context) {
   }
 }
 
-int show(const Context& context) {
+int show_version(const Context& context) {
   Output output(context.list, version_fields);
   output.row({DEJA_VERSION, std::int64_t{postgres::schema_version()}, kafka::library_version(), postgres::library_version(), cell_of(server(context))});
   output.finish();
@@ -35,7 +35,7 @@ int show(const Context& context) {
 void add_version(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("version", "Shows the versions of deja, its schema, its libraries and the server");
   add_output_option(*command, context);
-  command->callback([&context] { context.run = [&context] { return show(context); }; });
+  command->callback([&context] { context.run = [&context] { return show_version(context); }; });
 }
 
 }  // namespace deja::cli

@@ -22,6 +22,9 @@ std::string array_text(const Items& items, Text&& text) {
 inline std::string array_text(const std::vector<std::int32_t>& numbers) {
   return array_text(numbers, [](std::int32_t n) { return std::to_string(n); });
 }
+inline std::string array_text(const std::vector<std::int64_t>& numbers) {
+  return array_text(numbers, [](std::int64_t n) { return std::to_string(n); });
+}
 inline std::string array_text(const std::vector<core::Uuid>& uuids) {
   return array_text(uuids, [](const core::Uuid& u) { return core::to_text(u); });
 }

@@ -10,10 +10,6 @@ namespace {
 
 constexpr int page_size = 500;  // a full lane must not have to fit into memory
 
-std::string ids_text(const std::vector<std::int64_t>& ids) {
-  return array_text(ids, [](std::int64_t id) { return std::to_string(id); });
-}
-
 const std::string listing_columns =
     "p.id, p.lane, p.incarnation, p.group_id, p.handler, p.topic, p.partition, l.lane, p.\"offset\", p.record_key, p.idempotency_key, p.attempt, p.starts, " +
     utc("p.next_at") + ", p.cause, p.error, p.fingerprint, "
@@ -61,7 +57,7 @@ void ParkedAdmin::list(const Question& question, const std::function<bool(const 
                                "($2::text is null or p.topic = $2) and ($3::bigint[] is null or p.id = any($3::bigint[])) and p.id > $4::bigint "
                                "order by p.id limit " + std::to_string(page_size), schema_);
   const auto topic = question.topic.empty() ? std::nullopt : std::optional(question.topic);
-  const auto ids = question.ids ? std::optional(ids_text(*question.ids)) : std::nullopt;
+  const auto ids = question.ids ? std::optional(array_text(*question.ids)) : std::nullopt;
   for (std::int64_t after = 0;;) {
     const auto page = explained(connection_, [&] { return connection_.exec_params(sql, {group_, topic, ids, std::to_string(after)}); });
     for (const auto& row : page) {
@@ -86,11 +82,11 @@ std::vector<std::int64_t> ParkedAdmin::change(std::int32_t lane_id, const std::s
 
 std::vector<std::int64_t> ParkedAdmin::retry(std::int32_t lane_id, const std::vector<std::int64_t>& ids) {
   return change(lane_id, "next_at = clock_timestamp(), wanted = null, wanted_reason = null where lane = $1::int and id = any($2::bigint[]) and next_at is not null",
-                {std::to_string(lane_id), ids_text(ids)});
+                {std::to_string(lane_id), array_text(ids)});
 }
 
 std::vector<std::int64_t> ParkedAdmin::want(std::int32_t lane_id, const std::vector<std::int64_t>& ids, const std::string& what, const std::string& reason) {
-  return change(lane_id, "wanted = $3, wanted_reason = $4 where lane = $1::int and id = any($2::bigint[])", {std::to_string(lane_id), ids_text(ids), what, reason});
+  return change(lane_id, "wanted = $3, wanted_reason = $4 where lane = $1::int and id = any($2::bigint[])", {std::to_string(lane_id), array_text(ids), what, reason});
 }
 
 std::vector<ParkedAdmin::Fate> ParkedAdmin::fates(std::int32_t lane_id, const std::vector<const ParkedListing*>& records) {

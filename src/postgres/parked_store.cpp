@@ -10,7 +10,6 @@
 namespace deja::postgres {
 
 namespace {
-std::string ids_text(const std::vector<std::int64_t>& ids) { return array_text(ids, text); }
 
 // Postgres has no unsigned numbers.
 std::optional<std::uint64_t> ordering_of(const std::optional<std::int64_t>& stored) {
@@ -73,7 +72,7 @@ std::vector<ParkedSummary> ParkedStore::load(Connection& c, std::int32_t lane) c
 
 std::vector<ParkedRow> ParkedStore::read(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const {
   std::vector<ParkedRow> rows;
-  for (const auto& r : c.exec_params(read_, {text(lane), ids_text(ids)})) {
+  for (const auto& r : c.exec_params(read_, {text(lane), array_text(ids)})) {
     Columns columns(r);
     ParkedRow row;
     auto bytes = std::make_shared<Bytes>();
@@ -110,7 +109,7 @@ std::vector<ParkedRow> ParkedStore::read(Connection& c, std::int32_t lane, const
 
 std::unordered_map<std::int64_t, ParkedStore::Look> ParkedStore::look(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const {
   std::unordered_map<std::int64_t, Look> found;
-  for (const auto& r : c.exec_params(look_, {text(lane), ids_text(ids)})) found.emplace(r[0].as<std::int64_t>(), Look{r[1].as<std::int32_t>(), r[2].c_str()});
+  for (const auto& r : c.exec_params(look_, {text(lane), array_text(ids)})) found.emplace(r[0].as<std::int64_t>(), Look{r[1].as<std::int32_t>(), r[2].c_str()});
   return found;
 }
 
@@ -153,7 +152,7 @@ void ParkedStore::again(Connection& c, std::int64_t id, const ParkedFailure& fai
 }
 
 std::vector<std::int64_t> ParkedStore::remove(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, const std::vector<std::uint64_t>& orderings) const {
-  c.exec_params(remove_, {ids_text(ids)});
+  c.exec_params(remove_, {array_text(ids)});
   std::vector<std::int64_t> promoted;
   if (orderings.empty()) return promoted;
   for (const auto& r : c.exec_params(promote_, {text(lane), array_text(orderings, [](std::uint64_t o) { return text(stored(o)); })})) promoted.push_back(r[0].as<std::int64_t>());
