@@ -58,6 +58,8 @@ std::int64_t blocking_offset(const LaneChange::Partition& p, const OrderOptions&
   std::vector<std::int64_t> found;
   for (const auto& lane : p.lanes) {
     if (options.lane && *options.lane != lane.lane) continue;
+    if (lane.blocked_by && lane.blocked_by->find("(parked, offset ") != std::string::npos)
+      throw Stop(exit_code::usage, "what holds up " + name_of(p.name) + " is a parked record (" + *lane.blocked_by + "): deja parked list has its id, deja parked dead-letter moves it out of the way; or name another record, --offset N");
     const auto at = lane.blocked_by ? lane.blocked_by->rfind("(offset ") : std::string::npos;
     if (at != std::string::npos) found.push_back(std::stoll(lane.blocked_by->substr(at + 8)));
     else if (p.lanes.size() == 1) found.push_back(lane.next_offset);

@@ -21,6 +21,7 @@ struct ParkedRecord {
   std::optional<Steady::time_point> due;  ///< nothing: it waits behind another one
   bool suspect = false;                   ///< an owner that died may have had it under way: it runs alone (R1)
   bool again = false;                     ///< it ran before: the retry budget is asked
+  std::size_t size = 0;                   ///< bytes that it takes in memory when it runs, roughly
 };
 
 /// The parked records of a lane as its owner remembers them, so that live records need no look into the database: which ordering keys

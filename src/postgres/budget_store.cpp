@@ -39,8 +39,11 @@ std::int64_t BudgetStore::take(Connection& c, const std::string& handler, std::i
   in_transaction(c, [&] {
     c.exec_params("select pg_advisory_xact_lock(hashtextextended($1, 1))", {"deja retry budget " + group_ + " " + handler});
     granted = std::min(wanted, budget.tokens(spent(c, handler)));  // in a further statement than the lock
-    if (granted > 0) c.exec_params(take_, {group_, handler, std::to_string(granted)});
-  }, "SET LOCAL lock_timeout = '250ms'");
+    if (granted == 0) return;
+    c.exec_params(take_, {group_, handler, std::to_string(granted)});
+    c.exec_params(tidy_, {group_, handler});
+    // numbers of seconds need not be durable, and others wait for the lock
+  }, "SET LOCAL lock_timeout = '250ms'; SET LOCAL synchronous_commit = off");
   return granted;
 }
 

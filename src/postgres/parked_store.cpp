@@ -29,7 +29,7 @@ struct Bytes {
 ParkedStore::ParkedStore(std::string schema, std::string group, std::string build)
     : schema_(std::move(schema)), group_(std::move(group)), build_(std::move(build)),
       load_(with_schema("select id, \"offset\", ordering, key, previous_key, coalesce(digest, 0), case when wanted is not null then 0 else "
-                        "ceil(extract(epoch from next_at - clock_timestamp()) * 1000)::bigint end, suspect, attempt > 0 and wanted is null from {schema}.parked where lane = $1::int", schema_)),
+                        "ceil(extract(epoch from next_at - clock_timestamp()) * 1000)::bigint end, suspect, attempt > 0 and wanted is null, size from {schema}.parked where lane = $1::int", schema_)),
       read_(with_schema("select p.id, topic, partition, \"offset\", record_key, value, headers, record_timestamp, size, incarnation, ordering, attempt, starts, "
                         "waited_ms, first_seen, first_failed_at, coalesce(wanted, ''), coalesce(wanted_reason, '') "
                         "from unnest($2::bigint[]) with ordinality w(id, n) join {schema}.parked p on p.id = w.id and p.lane = $1::int order by w.n", schema_)),
@@ -65,6 +65,7 @@ std::vector<ParkedSummary> ParkedStore::load(Connection& c, std::int32_t lane) c
     if (const auto due = columns.maybe_number()) summary.due_in = std::chrono::milliseconds(*due);
     summary.suspect = columns.flag();
     summary.again = columns.flag();
+    summary.size = static_cast<std::size_t>(columns.number());
     all.push_back(std::move(summary));
   }
   return all;

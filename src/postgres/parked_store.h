@@ -54,6 +54,7 @@ struct ParkedSummary {
   std::optional<std::chrono::milliseconds> due_in;  // not above 0: now
   bool suspect = false;                             // a process that ended may have had it under way
   bool again = false;                               // it ran before
+  std::size_t size = 0;
 };
 
 /// Parked records of one group. Only a lane's owner calls what writes, inside its batch transaction, unless said otherwise.

@@ -51,7 +51,10 @@ void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std
 
 // B3: a key row means that an effect was committed.
 void Batch::give_up_keys(const Slot& slot) {
-  slot.prepared->each_key([&](const core::Uuid& key) { keys_.at(key).state = KeyState::unclaimed; });
+  slot.prepared->each_key([&](const core::Uuid& key) {
+    // only what was claimed for this batch: another record's effect may hold the key
+    if (auto& use = keys_.at(key); use.state == KeyState::claimed) use.state = KeyState::unclaimed;
+  });
 }
 
 void Batch::park(Slot& slot, std::optional<postgres::ParkedFailure> failure, std::chrono::milliseconds delay) {
@@ -164,7 +167,7 @@ void Batch::close_parked(BatchResult& result) {
     if (!ids.empty()) DEJA_FAILPOINT(after_parked);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const auto& r = records[i];
-      changes.added.push_back({ids[i], r.record->view.offset, r.ordering, r.key, r.previous_key, r.digest.value_or(0), r.failure ? std::optional(r.delay) : std::nullopt, false, r.failure.has_value()});
+      changes.added.push_back({ids[i], r.record->view.offset, r.ordering, r.key, r.previous_key, r.digest.value_or(0), r.failure ? std::optional(r.delay) : std::nullopt, false, r.failure.has_value(), r.record->size});
     }
     return;
   }
@@ -189,7 +192,7 @@ void Batch::close_parked(BatchResult& result) {
 
 core::ParkedRecord remembered(const postgres::ParkedSummary& summary, core::Steady::time_point now) {
   return {summary.id, summary.offset, summary.ordering, summary.key, summary.previous_key, summary.digest,
-          summary.due_in ? std::optional(now + *summary.due_in) : std::nullopt, summary.suspect, summary.again};
+          summary.due_in ? std::optional(now + *summary.due_in) : std::nullopt, summary.suspect, summary.again, summary.size};
 }
 
 }  // namespace deja::runtime

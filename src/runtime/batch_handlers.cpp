@@ -29,6 +29,10 @@ bool Batch::settle_without_running(Slot& slot) {
     return true;
   }
   const auto* known = known_use(p);
+  if (known == nullptr && forced_ && forced_->trouble == core::Trouble::by_operator) {  // not parked behind another one
+    fail(slot, forced_->trouble, forced_->error, std::string(core::row_of(forced_->trouble).stage));
+    return true;
+  }
   if (known == nullptr) return settle_as_twin(slot);
   const auto& use = *known;
   slot.settled = true;

@@ -106,10 +106,12 @@ Next Lane::work(Worker& worker) {
     doubtful_ = true;
     settle(worker);
   }
+  if (parked_changed_ && owned_ && !doubtful_ && !close_by) take_changes_of_operators(worker);
   // what waits for a dependency need not wait to close; what waits for the database has to
   if (now < not_before_ && (!close_by || doubtful_)) return Next::at(close_by ? std::min(*close_by, not_before_) : not_before_);
   if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start", "kafka");
   if (doubtful_) settle(worker);
+  if (close_by) refund_parked(worker);
   if (close_by) return behind() && row_.pause_reason.empty() && !gave_up_ && now >= std::max(not_before_, no_room_until_) && load_batch() ? run_batch(worker) : close_step(worker);
   fill_outbox(worker);
   if (lost) return look_at_loss(worker);
@@ -117,7 +119,6 @@ Next Lane::work(Worker& worker) {
     set_pause("paused by an operator: " + row_.pause_reason, "operator");
     return idle_step(worker);
   }
-  if (parked_changed_.exchange(false)) reload_parked(worker);
   if (drains_next()) return run_drain(worker);
   if (now < no_room_until_) return wake_for_parked(Next::at(no_room_until_));
   return load_batch() ? run_batch(worker) : wake_for_parked(idle_step(worker));
@@ -153,7 +154,8 @@ Next Lane::run_batch(Worker& worker) {
   DEJA_FAILPOINT(after_batch_load);
   drained_last_ = false;
   if (const auto later = wait_for_breakers()) return *later;
-  if (!context_.batch.park_or_die && parked_.size() >= context_.batch.park_max) return no_room(worker);
+  const bool ordered = row_.dead_letter_at == current_.front().view.offset;
+  if (!context_.batch.park_or_die && !ordered && parked_.size() >= context_.batch.park_max) return no_room(worker);
   const auto shape = next_shape();
   return run(worker, {plan_, shape, current_[shape.records - 1].view.offset, suspects_.alone(current_.front().view.offset), false});
 }
@@ -226,7 +228,11 @@ Next Lane::run(Worker& worker, const Try& batch) {
     throw;
   }
   DEJA_FAILPOINT(after_commit);
+  const auto* unused_start = batch.drain && drain_.started && result.outcomes.front().gone ? &drain_.rows.front() : nullptr;
+  const auto id = unused_start ? unused_start->id : 0;
+  const auto starts = unused_start ? unused_start->starts - 1 : 0;
   committed(result, records);
+  if (unused_start) context_.stores.parked.note_start(connection, row_, id, starts);
   DEJA_FAILPOINT(after_bookkeeping);
   return Next::now();
 }

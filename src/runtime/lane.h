@@ -138,6 +138,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   bool drains_next();
   Next run_drain(Worker& worker);
   bool load_drain(Worker& worker);
+  void bound(std::vector<std::int64_t>& ids) const;
   void ask_budget(Worker& worker, std::vector<std::int64_t>& ids);
   std::optional<core::Steady::time_point> next_drain() const;
   Next no_room(Worker& worker);
@@ -145,6 +146,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   void refund_parked(Worker& worker);
   void load_parked(Worker& worker, bool suspects);
   void reload_parked(Worker& worker);
+  void take_changes_of_operators(Worker& worker);
   void remember(const ParkedChanges& changes);
   void forget_parked();
   Next wake_for_parked(Next next) const;

@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <unordered_set>
 
 #include "failpoints/failpoint.h"
+#include "postgres/errors.h"
 #include "runtime/failures.h"
 #include "runtime/lane.h"
 #include "runtime/worker.h"
@@ -30,7 +32,10 @@ bool Lane::drains_next() {
 Next Lane::run_drain(Worker& worker) {
   drained_last_ = true;
   if (const auto later = wait_for_breakers()) return *later;
-  if (drain_.rows.empty() && !load_drain(worker)) return Next::now();
+  if (drain_.rows.empty()) {
+    refund_start(worker);  // of a live record that has to run once more: what ends the process now is not its doing
+    if (!load_drain(worker)) return Next::now();
+  }
   const auto& front = drain_.rows.front();
   auto shape = drain_.plan.next(drain_.alone ? 1 : drain_.rows.size(), 0);
   if (drain_.alone && !drain_.started && front.starts >= context_.crash_max_starts) shape.forced = core::killed(context_.crash_max_starts);
@@ -41,6 +46,7 @@ Next Lane::run_drain(Worker& worker) {
 bool Lane::load_drain(Worker& worker) {
   const auto now = context_.clock.now();
   auto ids = parked_.due(now, std::min(core::BatchPlan::savepoint_slice, context_.batch_max_records), now >= budget_until_);
+  bound(ids);
   ask_budget(worker, ids);
   if (ids.empty()) return false;
   drain_ = {};
@@ -51,13 +57,31 @@ bool Lane::load_drain(Worker& worker) {
   return !drain_.rows.empty();
 }
 
+// In memory; and never two records of one offset, which an operator's accept-loss can leave: within a batch a record is known by it.
+void Lane::bound(std::vector<std::int64_t>& ids) const {
+  std::size_t bytes = 0;
+  std::unordered_set<std::int64_t> offsets;
+  std::erase_if(ids, [&](std::int64_t id) {
+    const auto* record = parked_.find(id);
+    if (!offsets.empty() && bytes + record->size > context_.batch_max_bytes) return true;
+    if (!offsets.insert(record->offset).second) return true;
+    bytes += record->size;
+    return false;
+  });
+}
+
 // R6: what ran before runs again only as far as the fleet's budget goes; the rest waits.
 void Lane::ask_budget(Worker& worker, std::vector<std::int64_t>& ids) {
   const auto again = [&](std::int64_t id) { return parked_.find(id)->again; };
   const auto wanted = std::count_if(ids.begin(), ids.end(), again);
   if (wanted == 0) return;
-  auto granted = context_.stores.budget.take(worker.connection(), spec_.name, wanted, context_.budgets.budget());
-  DEJA_FAILPOINT(after_budget);
+  std::int64_t granted = 0;
+  try {
+    granted = context_.stores.budget.take(worker.connection(), spec_.name, wanted, context_.budgets.budget());
+    DEJA_FAILPOINT(after_budget);
+  } catch (const std::exception& e) {  // many ask at one time: later, and live records need not wait for that
+    if (postgres::classify(e, !worker.connection().broken()).kind != postgres::Failure::repeat) throw;
+  }
   waits_for_budget_ = granted < wanted;
   if (granted == wanted) return;
   budget_until_ = context_.clock.now() + ask_budget_after + milliseconds(static_cast<int>(worker.random().unit() * 200));
@@ -125,6 +149,17 @@ void Lane::reload_parked(Worker& worker) {
   row.parked_version = now.parked_version;
   set_row(row);
   remember(changes);
+}
+
+// What was refused and waits may be what the order is about.
+void Lane::take_changes_of_operators(Worker& worker) {
+  parked_changed_ = false;
+  reload_parked(worker);
+  if (!refused_in_drain_) return;
+  refund_parked(worker);
+  need_no_more();
+  drain_ = {};
+  not_before_ = {};
 }
 
 void Lane::remember(const ParkedChanges& changes) {

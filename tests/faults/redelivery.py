@@ -191,6 +191,32 @@ class WhenAHandlerFails(RedeliveryTest):
         self.assertEqual(self.check(letters=1)[0], {"processed": 1, "conflict": 1})
 
 
+    def test_B3_an_operator_who_gives_a_record_up_takes_no_key_away_from_another_ones_effect(self):
+        self.put(record("a0", "throw", 0, b"a"))
+        program = self.start(attempts(5, NEVER))
+        self.await_parked(1, program)
+        self.put(record("twin", "ok", 1, b"b", idempotency="a0"))
+        self.await_effects(1, program)
+        (number,) = self.parked("id")
+        self.must("parked", "dead-letter", str(number), "--reason", "nobody waits for it", "--yes", "--group", self.group, program="deja")
+        self.assertEqual(self.letters(), 1)
+        self.put(record("third", "ok", 2, b"c", idempotency="a0"))
+        self.await_done([self.records], program)
+        self.drain(program)
+        self.assertEqual(self.made(), ["twin"], "its key is still known")
+        self.assertEqual(self.letters(), 2)
+
+    def test_R4_a_live_record_is_moved_out_of_the_way_of_a_full_lane(self):
+        self.put(record("a0", "throw", 0, b"a"), record("a1", "ok", 1, b"a"), record("b2", "ok", 2, b"b"))
+        program = self.start(attempts(5, NEVER) | {"park.max.records": 1, "park.key.max.records": 1})
+        self.await_pause("no room", program)
+        self.must("lanes", "dead-letter", "--topic", self.records, "--partition", "0", "--offset", "1", "--reason", "it need not wait", "--yes", "--group",
+                  self.group, program="deja")
+        wait_until(lambda: self.letters() == 1, 60, "the dead letter", program)
+        self.drain(program)
+        self.assertEqual(self.database.value("select \"offset\" from deja.dead_letters"), 1)
+        self.assertEqual(self.parked(), [0])
+
     def test_the_audit_and_the_commands_know_parked_records(self):
         self.put(record("a0", "throw:1", 0, b"a"), record("a1", "ok", 1, b"a"), record("b2", "ok", 2, b"b"))
         program = self.start(attempts(3, NEVER))
