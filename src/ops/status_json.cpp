@@ -77,7 +77,7 @@ std::string status_json(const core::Status& status) {
   json["lanes"] = list_json(status.lanes, lane_json);
   json["dependencies"] = list_json(status.dependencies, dependency_json);
   json["breakers"] = list_json(status.breakers, breaker_json);
-  json["budgets"] = list_json(status.budgets, budget_json);
+  json["budget"] = list_json(status.budgets, budget_json);
   json["last_duplicates"] = list_json(status.last_duplicates, duplicate_json);
   return text(json);
 }

@@ -50,7 +50,7 @@ TEST(StatusJson, EveryFieldStandsUnderItsOwnName) {
                "paused_cause": "postgres", "blocked_by": "postgres at 7", "paused_seconds": 1.5}],
     "dependencies": [{"name": "postgres", "up": false, "cause": "connection refused"}],
     "breakers": [{"dependency": "ledger-api", "handler": "settle", "state": "half_open", "since": "2023-11-14T22:13:20.123Z", "cause": "ledger-api is unavailable"}],
-    "budgets": [{"handler": "settle", "tokens": 80, "amplification": 1.25}],
+    "budget": [{"handler": "settle", "tokens": 80, "amplification": 1.25}],
     "last_duplicates": [{"topic": "payments", "partition": 2, "offset": 99, "cause": "producer", "first_topic": "payments",
                          "first_partition": 2, "first_offset": 42, "age_seconds": 12.25}]})"));
 }
