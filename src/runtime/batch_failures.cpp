@@ -88,7 +88,7 @@ bool Batch::has_room(const Slot& slot) const {
 // B4: the twin of a record that is parked in this lane is a duplicate of it at once; else there could be a million rows of one key.
 // What comes after a parked record of its ordering key waits behind it, without being run and without its key.
 bool Batch::settle_as_twin(Slot& slot) {
-  if (drain_ || slot.settled) return slot.settled;
+  if (drain_ || slot.settled || (parked().empty() && parked_here_.empty())) return slot.settled;
   const auto& p = *slot.prepared;
   p.each_key([&](const core::Uuid& key) {
     if (slot.settled) return;
