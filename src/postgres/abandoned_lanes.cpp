@@ -26,19 +26,9 @@ AbandonedLanes::AbandonedLanes(const std::string& schema, const std::string& gro
                          "'last_seq', next_event_seq - 1, 'parked', (select count(*) from {schema}.parked p where p.lane = lanes.id)) order by topic, partition, lane) from {schema}.lanes where id = any($1::int[]) group by group_id", schema)),
       accept_(with_schema("update {schema}.lanes set abandoned_seq = next_event_seq - 1, abandoned_parked = coalesce((select max(p.id) from {schema}.parked p where p.lane = lanes.id), 0) where id = any($1::int[])", schema)) {}
 
-namespace {
-std::string text_array(const std::vector<std::string>& items) {
-  return array_text(items, [](const std::string& item) {
-    std::string quoted = "\"";
-    for (const char c : item) (c == '"' || c == '\\' ? quoted += '\\' : quoted) += c;
-    return quoted + '"';
-  });
-}
-}  // namespace
-
 std::vector<AbandonedLane> AbandonedLanes::find(Connection& c, const std::vector<std::string>& topics, const std::vector<std::string>& handlers) const {
   std::vector<AbandonedLane> lanes;
-  for (const auto& row : c.exec_params(find_, {group_, text_array(topics), text_array(handlers)})) {
+  for (const auto& row : c.exec_params(find_, {group_, array_text(topics), array_text(handlers)})) {
     Columns columns(row);
     AbandonedLane lane;
     lane.id = static_cast<std::int32_t>(columns.number());

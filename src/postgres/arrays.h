@@ -25,6 +25,14 @@ inline std::string array_text(const std::vector<std::int32_t>& numbers) {
 inline std::string array_text(const std::vector<std::int64_t>& numbers) {
   return array_text(numbers, [](std::int64_t n) { return std::to_string(n); });
 }
+/// Of any text: quoted.
+inline std::string array_text(const std::vector<std::string>& items) {
+  return array_text(items, [](const std::string& item) {
+    std::string quoted = "\"";
+    for (const char c : item) (c == '"' || c == '\\' ? quoted += '\\' : quoted) += c;
+    return quoted + '"';
+  });
+}
 inline std::string array_text(const std::vector<core::Uuid>& uuids) {
   return array_text(uuids, [](const core::Uuid& u) { return core::to_text(u); });
 }

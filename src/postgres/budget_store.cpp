@@ -43,7 +43,7 @@ std::int64_t BudgetStore::take(Connection& c, const std::string& handler, std::i
     c.exec_params(take_, {group_, handler, std::to_string(granted)});
     c.exec_params(tidy_, {group_, handler});
     // numbers of seconds need not be durable, and others wait for the lock
-  }, "SET LOCAL lock_timeout = '250ms'; SET LOCAL synchronous_commit = off");
+  }, std::string(short_wait) + "; SET LOCAL synchronous_commit = off");
   return granted;
 }
 

@@ -10,11 +10,7 @@ namespace deja::postgres {
 
 DeadLetterStore::DeadLetterStore(std::string schema, std::string group, std::string build)
     : schema_(std::move(schema)), group_(std::move(group)), build_(std::move(build)),
-      count_(with_schema("select topic, handler, count(*), extract(epoch from clock_timestamp() - min(dead_at))::float8 "
-                         "from {schema}.dead_letters where lane = any($1::int[]) and status = 'open' group by 1, 2", schema_)),
-      offsets_(with_schema("select d.\"offset\" from {schema}.dead_letters d join {schema}.lanes l on l.id = $1::int and d.group_id = l.group_id and "
-                           "d.topic = l.topic and d.partition = l.partition and d.incarnation = l.incarnation "
-                           "where d.\"offset\" >= $2::bigint and d.\"offset\" < $3::bigint", schema_)) {}
+      count_(waiting_sql(schema_, "dead_letters", "dead_at", "status = 'open'")), offsets_(offsets_sql(schema_, "dead_letters")) {}
 
 std::vector<DeadLetterId> DeadLetterStore::insert(Connection& c, const LaneState& lane, const std::vector<NewDeadLetter>& letters) const {
   if (letters.empty()) return {};
@@ -43,17 +39,9 @@ std::vector<DeadLetterId> DeadLetterStore::insert(Connection& c, const LaneState
 }
 
 std::vector<std::int64_t> DeadLetterStore::offsets(Connection& c, const LaneState& lane, std::int64_t first, std::int64_t until) const {
-  std::vector<std::int64_t> found;
-  for (const auto& r : c.exec_params(offsets_, {std::to_string(lane.id), std::to_string(first), std::to_string(until)}))
-    found.push_back(r[0].as<std::int64_t>());
-  return found;
+  return read_offsets(c, offsets_, lane, first, until);
 }
 
-std::vector<DeadLetterStore::Count> DeadLetterStore::count(Connection& c, const std::vector<std::int32_t>& lanes) const {
-  std::vector<Count> counts;
-  for (const auto& r : c.exec_params(count_, {array_text(lanes)}))
-    counts.push_back({r[0].c_str(), r[1].c_str(), r[2].as<std::int64_t>(), r[3].as<double>()});
-  return counts;
-}
+std::vector<WaitingRecords> DeadLetterStore::count(Connection& c, const std::vector<std::int32_t>& lanes) const { return read_waiting(c, count_, lanes); }
 
 }  // namespace deja::postgres

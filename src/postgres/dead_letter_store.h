@@ -9,6 +9,7 @@
 #include "core/uuid.h"
 #include "postgres/connection.h"
 #include "postgres/lane_store.h"
+#include "postgres/records_of_lanes.h"
 
 namespace deja::postgres {
 
@@ -45,13 +46,8 @@ class DeadLetterStore {
   /// Offsets of the partition's records from `first` to before `until` that have a row already, whatever its status.
   std::vector<std::int64_t> offsets(Connection& c, const LaneState& lane, std::int64_t first, std::int64_t until) const;
 
-  struct Count {
-    std::string topic, handler;
-    std::int64_t open = 0;
-    double oldest_age_seconds = 0;
-  };
   /// Open ones of these lanes, by topic and handler.
-  std::vector<Count> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
+  std::vector<WaitingRecords> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
 
  private:
   std::string schema_, group_, build_, count_, offsets_;

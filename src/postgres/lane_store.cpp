@@ -9,8 +9,6 @@
 namespace deja::postgres {
 
 namespace {
-// A worker that waits here for another owner's transaction is missing elsewhere: better to come back.
-constexpr const char* short_wait = "SET LOCAL lock_timeout = '250ms'";
 constexpr const char* columns =
     "id, owner_token, owner_epoch, batch_seq, next_offset, next_event_seq, published_seq, parked_version, incarnation, clean, "
     "witness_offset, leader_epoch, witness_timestamp, witness_digest, reread_until, suspect_from, suspect_to, suspect_starts, "

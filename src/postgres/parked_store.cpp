@@ -34,9 +34,7 @@ ParkedStore::ParkedStore(std::string schema, std::string group, std::string buil
                         "waited_ms, first_seen, first_failed_at, coalesce(wanted, ''), coalesce(wanted_reason, '') "
                         "from unnest($2::bigint[]) with ordinality w(id, n) join {schema}.parked p on p.id = w.id and p.lane = $1::int order by w.n", schema_)),
       look_(with_schema("select id, starts, coalesce(wanted, '') from {schema}.parked where id = any($2::bigint[]) and lane = $1::int and (next_at is not null or wanted is not null)", schema_)),
-      offsets_(with_schema("select p.\"offset\" from {schema}.parked p join {schema}.lanes l on l.id = $1::int and p.group_id = l.group_id and "
-                           "p.topic = l.topic and p.partition = l.partition and p.incarnation = l.incarnation "
-                           "where p.\"offset\" >= $2::bigint and p.\"offset\" < $3::bigint", schema_)),
+      offsets_(offsets_sql(schema_, "parked")),
       again_(with_schema("update {schema}.parked set attempt = attempt + 1, suspect = false, starts = 0, waited_ms = waited_ms + $2::bigint, "
                          "next_at = clock_timestamp() + $2::bigint * interval '1 millisecond', first_failed_at = coalesce(first_failed_at, now()), "
                          "cause = $3, stage = $4, error = $5, fingerprint = $6, build = $7 where id = $1::bigint", schema_)),
@@ -48,24 +46,23 @@ ParkedStore::ParkedStore(std::string schema, std::string group, std::string buil
       lock_(with_schema("select 1 from {schema}.lanes where id = $1::int and owner_token = $2::uuid and batch_seq = $3::bigint for update", schema_)),
       suspects_(with_schema("update {schema}.parked set suspect = true where lane = $1::int and next_at <= clock_timestamp() and not suspect", schema_)),
       start_(with_schema("update {schema}.parked set starts = $2::int where id = $1::bigint returning id", schema_)),
-      count_(with_schema("select topic, handler, count(*), extract(epoch from clock_timestamp() - min(first_seen))::float8 "
-                         "from {schema}.parked where lane = any($1::int[]) group by 1, 2", schema_)) {}
+      count_(waiting_sql(schema_, "parked", "first_seen", "true")) {}
 
 std::vector<ParkedSummary> ParkedStore::load(Connection& c, std::int32_t lane) const {
   std::vector<ParkedSummary> all;
   for (const auto& row : c.exec_params(load_, {text(lane)})) {
     Columns columns(row);
     ParkedSummary summary;
-    summary.id = columns.number();
-    summary.offset = columns.number();
-    summary.ordering = ordering_of(columns.maybe_number());
-    summary.key = uuid_of(columns.maybe_text());
-    summary.previous_key = uuid_of(columns.maybe_text());
-    summary.digest = columns.number();
+    summary.record.id = columns.number();
+    summary.record.offset = columns.number();
+    summary.record.ordering = ordering_of(columns.maybe_number());
+    summary.record.key = uuid_of(columns.maybe_text());
+    summary.record.previous_key = uuid_of(columns.maybe_text());
+    summary.record.digest = columns.number();
     if (const auto due = columns.maybe_number()) summary.due_in = std::chrono::milliseconds(*due);
-    summary.suspect = columns.flag();
-    summary.again = columns.flag();
-    summary.size = static_cast<std::size_t>(columns.number());
+    summary.record.suspect = columns.flag();
+    summary.record.again = columns.flag();
+    summary.record.size = static_cast<std::size_t>(columns.number());
     all.push_back(std::move(summary));
   }
   return all;
@@ -115,9 +112,7 @@ std::unordered_map<std::int64_t, ParkedStore::Look> ParkedStore::look(Connection
 }
 
 std::vector<std::int64_t> ParkedStore::offsets(Connection& c, const LaneState& lane, std::int64_t first, std::int64_t until) const {
-  std::vector<std::int64_t> found;
-  for (const auto& r : c.exec_params(offsets_, {text(lane.id), text(first), text(until)})) found.push_back(r[0].as<std::int64_t>());
-  return found;
+  return read_offsets(c, offsets_, lane, first, until);
 }
 
 std::vector<std::int64_t> ParkedStore::insert(Connection& c, const LaneState& lane, const std::vector<NewParked>& records) const {
@@ -165,20 +160,15 @@ bool ParkedStore::mark_suspects(Connection& c, const LaneState& lane) const {
     if (c.exec_params(lock_, {text(lane.id), lane.token, text(lane.batch_seq)}).empty()) return false;
     c.exec_params(suspects_, {text(lane.id)});
     return true;
-  }, "SET LOCAL lock_timeout = '250ms'");
+  }, short_wait);
 }
 
 bool ParkedStore::note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const {
   return in_transaction(c, [&] {
     return !c.exec_params(lock_, {text(lane.id), lane.token, text(lane.batch_seq)}).empty() && !c.exec_params(start_, {text(id), text(starts)}).empty();
-  }, "SET LOCAL lock_timeout = '250ms'");
+  }, short_wait);
 }
 
-std::vector<ParkedStore::Count> ParkedStore::count(Connection& c, const std::vector<std::int32_t>& lanes) const {
-  std::vector<Count> counts;
-  for (const auto& r : c.exec_params(count_, {array_text(lanes)}))
-    counts.push_back({r[0].c_str(), r[1].c_str(), r[2].as<std::int64_t>(), r[3].as<double>()});
-  return counts;
-}
+std::vector<WaitingRecords> ParkedStore::count(Connection& c, const std::vector<std::int32_t>& lanes) const { return read_waiting(c, count_, lanes); }
 
 }  // namespace deja::postgres

@@ -7,10 +7,12 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/parked_set.h"
 #include "core/source_record.h"
 #include "core/uuid.h"
 #include "postgres/connection.h"
 #include "postgres/lane_store.h"
+#include "postgres/records_of_lanes.h"
 
 namespace deja::postgres {
 
@@ -45,16 +47,10 @@ struct ParkedRow {
   std::string wanted, wanted_reason;           // by an operator: dead-letter or discard
 };
 
-/// What the owner remembers of a row.
+/// What the owner remembers of a row, and the time until it is due by the database's clock.
 struct ParkedSummary {
-  std::int64_t id = 0, offset = 0;
-  std::optional<std::uint64_t> ordering;
-  std::optional<core::Uuid> key, previous_key;
-  std::int64_t digest = 0;
+  core::ParkedRecord record;                        // without its `due`
   std::optional<std::chrono::milliseconds> due_in;  // not above 0: now
-  bool suspect = false;                             // a process that ended may have had it under way
-  bool again = false;                               // it ran before
-  std::size_t size = 0;
 };
 
 /// Parked records of one group. Only a lane's owner calls what writes, inside its batch transaction, unless said otherwise.
@@ -87,12 +83,7 @@ class ParkedStore {
   /// A transaction of its own: the record has been started alone so many times (R1). False: fenced, or the row is gone.
   bool note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const;
 
-  struct Count {
-    std::string topic, handler;
-    std::int64_t records = 0;
-    double oldest_age_seconds = 0;
-  };
-  std::vector<Count> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
+  std::vector<WaitingRecords> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
 
  private:
   std::string schema_, group_, build_, load_, read_, look_, offsets_, again_, remove_, promote_, lock_, suspects_, start_, count_;

@@ -10,9 +10,6 @@ namespace deja::postgres {
 
 namespace {
 // Topic names have no characters that an array's text form would need quoted beyond these quotes.
-std::string text_array(const std::vector<std::string>& items) {
-  return array_text(items, [](const std::string& s) { return '"' + s + '"'; });
-}
 }  // namespace
 
 RegistryStore::RegistryStore(const std::string& schema, std::string group)
@@ -92,7 +89,7 @@ std::optional<RegistryStore::Refusal> RegistryStore::agree_on_recipes(Connection
 }
 
 void RegistryStore::enter(Connection& c, const Registration& r) const {
-  in_transaction(c, [&] { c.exec_params(enter_, {group_, r.recipe.handler, r.instance, text_array(r.topics), r.recipe.strategy, r.build,
+  in_transaction(c, [&] { c.exec_params(enter_, {group_, r.recipe.handler, r.instance, array_text(r.topics), r.recipe.strategy, r.build,
                                                       r.recipe.scope, r.recipe.tenancy, r.recipe.secret_id}); });
 }
 

@@ -30,6 +30,9 @@ inline void commit(Connection& c) { c.exec("COMMIT"); }
 /// B1: never the session's or the database's default.
 inline constexpr const char* begin_writing = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ";
 
+/// First in a transaction: a worker that waits for somebody else's lock is missing elsewhere, better to come back.
+inline constexpr const char* short_wait = "SET LOCAL lock_timeout = '250ms'";
+
 /// After an error: the first one is the one to tell, and on a lost link the transaction is gone anyway.
 inline void roll_back_quietly(Connection& c) {
   try {

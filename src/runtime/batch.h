@@ -146,6 +146,7 @@ class Batch {
   std::optional<Thrown> guarded_call(const std::function<void()>& handle, const Slot& first, std::size_t count);
   void succeed(Slot& slot);
   void fail(Slot& slot, core::Trouble trouble, std::string error, const std::string& type);
+  void fail_as_forced(Slot& slot);
   void park(Slot& slot, std::optional<postgres::ParkedFailure> failure, std::chrono::milliseconds delay);
   bool has_to_wait(const Slot& slot) const;
   bool has_room(const Slot& slot) const;

@@ -49,6 +49,8 @@ void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std
   }
 }
 
+void Batch::fail_as_forced(Slot& slot) { fail(slot, forced_->trouble, forced_->error, std::string(core::row_of(forced_->trouble).stage)); }
+
 // B3: a key row means that an effect was committed.
 void Batch::give_up_keys(const Slot& slot) {
   slot.prepared->each_key([&](const core::Uuid& key) {
@@ -73,7 +75,7 @@ void Batch::park(Slot& slot, std::optional<postgres::ParkedFailure> failure, std
 // R5: in the order of the log among records of one ordering key.
 bool Batch::has_to_wait(const Slot& slot) const {
   const auto& ordering = slot.prepared->ordering;
-  return !drain_ && ordering && (waiting_.contains(*ordering) || parked().count(*ordering) > 0);
+  return ordering && (waiting_.contains(*ordering) || parked().count(*ordering) > 0);
 }
 
 bool Batch::has_room(const Slot& slot) const {
@@ -159,15 +161,16 @@ void Batch::close_parked(BatchResult& result) {
     std::vector<postgres::NewParked> records;
     for (const auto* slot : parked_here_) {
       const auto& p = *slot->prepared;
-      const auto own = [&]() -> std::optional<std::string> { return p.key ? std::optional(p.raw_key) : std::nullopt; };
-      records.push_back({p.source, spec_.name, p.ordering, p.key, p.previous_key, own(), p.key || p.previous_key ? std::optional(p.digest) : std::nullopt,
+      records.push_back({p.source, spec_.name, p.ordering, p.key, p.previous_key, p.key ? std::optional(p.raw_key) : std::nullopt, p.key || p.previous_key ? std::optional(p.digest) : std::nullopt,
                          slot->parking->failure, slot->parking->delay});
     }
     const auto ids = stores_.parked.insert(connection_, row_, records);
     if (!ids.empty()) DEJA_FAILPOINT(after_parked);
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const auto& r = records[i];
-      changes.added.push_back({ids[i], r.record->view.offset, r.ordering, r.key, r.previous_key, r.digest.value_or(0), r.failure ? std::optional(r.delay) : std::nullopt, false, r.failure.has_value(), r.record->size});
+      const bool ran = r.failure.has_value();
+      changes.added.push_back({{ids[i], r.record->view.offset, r.ordering, r.key, r.previous_key, r.digest.value_or(0), {}, false, ran, r.record->size},
+                               ran ? std::optional(r.delay) : std::nullopt});
     }
     return;
   }
@@ -191,8 +194,9 @@ void Batch::close_parked(BatchResult& result) {
 }
 
 core::ParkedRecord remembered(const postgres::ParkedSummary& summary, core::Steady::time_point now) {
-  return {summary.id, summary.offset, summary.ordering, summary.key, summary.previous_key, summary.digest,
-          summary.due_in ? std::optional(now + *summary.due_in) : std::nullopt, summary.suspect, summary.again, summary.size};
+  auto record = summary.record;
+  if (summary.due_in) record.due = now + *summary.due_in;
+  return record;
 }
 
 }  // namespace deja::runtime

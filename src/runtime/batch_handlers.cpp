@@ -30,7 +30,7 @@ bool Batch::settle_without_running(Slot& slot) {
   }
   const auto* known = known_use(p);
   if (known == nullptr && forced_ && forced_->trouble == core::Trouble::by_operator) {  // not parked behind another one
-    fail(slot, forced_->trouble, forced_->error, std::string(core::row_of(forced_->trouble).stage));
+    fail_as_forced(slot);
     return true;
   }
   if (known == nullptr) return settle_as_twin(slot);
@@ -69,7 +69,7 @@ void Batch::run_singly() {
 }
 
 void Batch::call(Slot& slot) {
-  if (forced_) return fail(slot, forced_->trouble, forced_->error, std::string(core::row_of(forced_->trouble).stage));
+  if (forced_) return fail_as_forced(slot);
   if (pass_ == Pass::savepoints) set_savepoint();
   slot.ran = true;
   const Record record(slot.prepared->source->view);
@@ -111,7 +111,7 @@ void Batch::run_in_batches() {
 }
 
 void Batch::run_slice(std::vector<Slot*> slice) {
-  if (forced_) return fail(*slice.front(), forced_->trouble, forced_->error, std::string(core::row_of(forced_->trouble).stage));
+  if (forced_) return fail_as_forced(*slice.front());
   // a record of the other half may have been parked meanwhile
   std::erase_if(slice, [&](Slot* slot) { return settle_as_twin(*slot); });
   if (slice.empty()) return;

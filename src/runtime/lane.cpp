@@ -111,8 +111,10 @@ Next Lane::work(Worker& worker) {
   if (now < not_before_ && (!close_by || doubtful_)) return Next::at(close_by ? std::min(*close_by, not_before_) : not_before_);
   if (!owned_ && !take_over(worker)) return wait(worker, "Kafka does not answer where to start", "kafka");
   if (doubtful_) settle(worker);
-  if (close_by) refund_parked(worker);
-  if (close_by) return behind() && row_.pause_reason.empty() && !gave_up_ && now >= std::max(not_before_, no_room_until_) && load_batch() ? run_batch(worker) : close_step(worker);
+  if (close_by) {
+    refund_parked(worker);
+    return behind() && row_.pause_reason.empty() && !gave_up_ && now >= std::max(not_before_, no_room_until_) && load_batch() ? run_batch(worker) : close_step(worker);
+  }
   fill_outbox(worker);
   if (lost) return look_at_loss(worker);
   if (!row_.pause_reason.empty()) {

@@ -272,17 +272,17 @@ void Supervisor::measure_database() {
     } else if (const auto id = lane->id(); id != 0) {
       ids.push_back(id);
     }
-  std::map<std::pair<std::string, std::string>, postgres::DeadLetterStore::Count> dead;
+  std::map<std::pair<std::string, std::string>, postgres::WaitingRecords> dead;
   for (auto& count : context_.stores.dead_letters.count(c, ids)) dead[{count.topic, count.handler}] = count;
   DEJA_FAILPOINT(after_letter_count);
-  std::map<std::pair<std::string, std::string>, postgres::ParkedStore::Count> parked;
+  std::map<std::pair<std::string, std::string>, postgres::WaitingRecords> parked;
   for (auto& count : context_.stores.parked.count(c, ids)) parked[{count.topic, count.handler}] = count;
   DEJA_FAILPOINT(after_parked_count);
   const auto keys = registry_.keys(c);
   DEJA_FAILPOINT(after_key_count);
   for (const auto& [topic, handler] : topics_and_handlers_) {
     const auto& d = dead[{topic, handler}];
-    context_.metrics.gauge("deja_dead_letters", {topic, handler}).set(static_cast<double>(d.open));
+    context_.metrics.gauge("deja_dead_letters", {topic, handler}).set(static_cast<double>(d.records));
     context_.metrics.gauge("deja_dead_letter_oldest_age_seconds", {topic, handler}).set(d.oldest_age_seconds);
     const auto& p = parked[{topic, handler}];
     context_.metrics.gauge("deja_parked_records", {topic, handler}).set(static_cast<double>(p.records));
