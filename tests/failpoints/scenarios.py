@@ -3,7 +3,7 @@
 import time
 
 from programs import wait_until
-from world import Broken, PATIENCE
+from world import Broken, PARTITIONS, PATIENCE
 
 
 class Scenario:
@@ -76,6 +76,13 @@ class Fenced(Scenario):
         return condition
 
 
+def await_outage(world, program):
+    """The pause shown is the one for the dependency: a process that starts may show others."""
+    def shown():
+        return bool(world.database.rows(f"select 1 from deja.lanes where group_id = '{world.group}' and paused_cause like '%says the handler%'"))
+    wait_until(lambda: (program.report.hits()["after-pause-shown"] and shown()) or not program.alive() or program.stopped(), PATIENCE, "the shown pause")
+
+
 class Paused(Scenario):
     """A handler waits for a dependency: the cause is shown in the lane row."""
     name = "paused"
@@ -85,7 +92,7 @@ class Paused(Scenario):
         try:
             world.produce_doing("ok", "unavailable", "ok")
             program = super().begin(world, arms)
-            wait_until(lambda: program.report.hits()["after-pause-shown"] or not program.alive() or program.stopped(), PATIENCE, "the shown pause")
+            await_outage(world, program)
         finally:
             world.database.run("update probe_switches set value = false")
         return program
@@ -184,20 +191,17 @@ class ParkedOutage(Parked):
     def ending(self, world, program):
         raise NotImplementedError
 
-    @staticmethod
-    def await_pause(program):
-        wait_until(lambda: program.report.hits()["after-pause-shown"] or not program.alive() or program.stopped(), PATIENCE, "the shown pause")
-
     def begin(self, world, arms):
         world.database.run("insert into probe_switches values ('down', true) on conflict (name) do update set value = true")
         try:
             world.produce_doing(*self.doing)
             first = world.start()
-            self.await_pause(first)
+            await_outage(world, first)
             self.ending(world, first)
+            world.database.run(f"update deja.lanes set paused_cause = null where group_id = '{world.group}'")
             world.produce()
             program = world.start(self.extra + list(arms), self.instance)
-            self.await_pause(program)
+            await_outage(world, program)
         finally:
             world.database.run("update probe_switches set value = false")
         return program
@@ -221,17 +225,19 @@ class ParkedReset(ParkedOutage):
 
 
 class Operated(Parked):
-    """An operator changed parked records: seen by the look at the rows."""
-    name, quiet_seconds = "parked records changed", 3.0
+    """An operator changed parked records: seen by the look at the rows, in every lane."""
+    name = "parked records changed"
 
     def ready(self, world, program):
-        state, rest = {"changed": False}, super().ready(world, program)
+        wanted = None
 
         def condition():
-            if not state["changed"]:
+            nonlocal wanted
+            seen = program.report.hits()["after-parked-version"]
+            if wanted is None:
+                wanted = seen + PARTITIONS
                 world.change_as_operators_do()
-                state["changed"] = True
-            return rest()
+            return seen >= wanted or (program.arms and program.fired())
         return condition
 
 
