@@ -104,8 +104,8 @@ def check_dispositions(log, database, findings, group, attempts=1):
                 outcomes["duplicate"] += 1
                 waited = [other for other in places if other[:2] == place[:2] and other[2] < place[2] and letters.get(other) in record_order.IN_TURN
                           and records[other].value == records[place].value]
-                if waited and not holders:
-                    continue  # a twin of one that was parked then, and is dead since
+                if waited:
+                    continue  # a twin of one that was parked then, and is dead since; another one may have the key now
                 if not holders:
                     findings.add("a record without a disposition", f"{where(place)}, {_script(records[place])}, of its key {places}")
                 elif records[holders[0]].value != records[place].value:
