@@ -4,6 +4,7 @@
 #include "postgres/explain.h"
 #include "postgres/inspection.h"
 #include "postgres/migrations.h"
+#include "postgres/parked_admin.h"
 
 namespace deja::cli {
 
@@ -121,6 +122,15 @@ void check_abandoned_lanes(postgres::Connection& connection, const std::string& 
   if (nobodys.empty() && stopped.empty()) findings.ok("abandoned_lanes", "no lane without a program holds events or parked records");
 }
 
+// R5
+void check_grown_topics(postgres::Connection& connection, const std::string& schema, const std::string& group, Findings& findings) {
+  const auto grown = postgres::ParkedAdmin(connection, schema, group).grown_topics();
+  for (const auto& topic : grown)
+    findings.warn("grown_topics", topic.topic + " of group " + topic.group + " got partitions (" + topic.partitions + ") while " + std::to_string(topic.parked) + " of its records are parked: later records of their keys may be in other partitions now, and pass them",
+                  "where order matters, pause the new partitions (deja lanes pause) until what was parked before is done (deja parked list --topic " + topic.topic + ")");
+  if (grown.empty()) findings.ok("grown_topics", "no topic grew while records of it are parked");
+}
+
 }  // namespace
 
 DatabaseFacts check_postgres(const config::Config& config, const std::string& group, Findings& findings) {
@@ -140,6 +150,7 @@ DatabaseFacts check_postgres(const config::Config& config, const std::string& gr
     facts.lanes = admin.lanes();
     facts.event_topics = postgres::waiting_event_topics(*connection, schema, group);
     check_abandoned_lanes(*connection, schema, group, findings);
+    check_grown_topics(*connection, schema, group, findings);
     facts.known = true;
   } catch (const Stop& stop) {
     findings.fail("postgres.questions", stop.what(), "mend what is named and run doctor again");

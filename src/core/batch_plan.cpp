@@ -8,6 +8,10 @@ ForcedFailure killed(std::int32_t starts) {
   return {Trouble::killed_process, "the process ended without a result each of the " + std::to_string(starts) + " times that this record ran alone in it (crash.max.starts)"};
 }
 
+ForcedFailure killed_connection(std::int32_t losses) {
+  return {Trouble::killed_connection, "the link to Postgres was lost each of the " + std::to_string(losses) + " times that this record ran alone, and the server was up all the time (crash.max.starts)"};
+}
+
 BatchShape BatchPlan::next(std::size_t available, std::int64_t first_offset) const {
   BatchShape shape;
   shape.records = limit_ > 0 ? std::min(limit_, available) : available;

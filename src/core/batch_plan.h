@@ -17,6 +17,8 @@ struct ForcedFailure {
 
 /// R1: it ran alone so many times, and each time the process ended.
 ForcedFailure killed(std::int32_t starts);
+/// R3: the same of the link to Postgres.
+ForcedFailure killed_connection(std::int32_t losses);
 
 /// How the next try at the front of a lane's records is made.
 struct BatchShape {

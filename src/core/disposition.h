@@ -26,6 +26,7 @@ inline constexpr std::string_view rejected = "rejected";        // the handler t
 inline constexpr std::string_view exhausted = "exhausted";      // no attempt is left: the handler threw anything else
 inline constexpr std::string_view by_operator = "operator";  // an operator would not wait for it
 inline constexpr std::string_view killed_process = "killed_process";  // the process ended whenever it ran alone
+inline constexpr std::string_view killed_connection = "killed_connection";  // the link to Postgres was lost whenever it ran alone
 inline constexpr std::string_view undecodable = "undecodable";  // the key function threw
 inline constexpr std::string_view oversized = "oversized";      // an event of it is larger than Kafka takes
 inline constexpr std::string_view key_missing = "key_missing";

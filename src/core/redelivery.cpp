@@ -16,6 +16,7 @@ constexpr TroubleRow rows[] = {
     {Trouble::key_missing, Action::dead, cause::key_missing, "key", "it has no idempotency key, or no tenant"},
     {Trouble::conflict, Action::dead, cause::conflict, "claim", "its key came first with another payload"},
     {Trouble::killed_process, Action::dead, cause::killed_process, "process", "the process ended each of the `crash.max.starts` times that it ran alone"},
+    {Trouble::killed_connection, Action::dead, cause::killed_connection, "process", "its link to Postgres was lost, while the server stayed up, each of the `crash.max.starts` times that it ran alone"},
     {Trouble::by_operator, Action::dead, cause::by_operator, "operator", "an operator would not wait for it"},
     {Trouble::no_room, Action::dead, cause::overflow, "parking", "it would be parked, a bound of `park.*` is reached, and `park.policy` is `dead`"},
     {Trouble::unavailable, Action::pause, {}, {}, "the handler throws `deja::Unavailable`"},

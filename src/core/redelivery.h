@@ -23,6 +23,7 @@ enum class Trouble {
   key_missing,
   conflict,        ///< its key came first with another payload
   killed_process,  ///< the process ended whenever it ran alone
+  killed_connection,  ///< the link to Postgres was lost whenever it ran alone
   by_operator,
   no_room,         ///< it would be parked, a bound is reached, and park.policy is dead
   unavailable,     ///< the handler threw deja::Unavailable

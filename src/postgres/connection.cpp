@@ -39,7 +39,8 @@ void Connection::apply_settings(const ConnectionOptions& options) {
     sql += "select set_config('client_connection_check_interval', '2000', false) from pg_settings"
            " where name = 'client_connection_check_interval' and max_val::bigint >= 2000;";
   }
-  exec(sql);
+  sql += "select pg_postmaster_start_time()::text";
+  server_up_since_ = exec(sql).front().front().c_str();
 }
 
 template <class Send>

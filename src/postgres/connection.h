@@ -38,6 +38,8 @@ class Connection {
   pqxx::connection& raw() { return connection_; }
   int backend_pid() const { return backend_pid_; }
   int server_version() const { return server_version_; }
+  /// Of the server, as it writes it: another one after a restart or a fail-over, not after the crash of a single session.
+  const std::string& server_up_since() const { return server_up_since_; }
   /// The link is known to be gone. False is no promise: only a statement finds out.
   bool broken() const;
 
@@ -51,6 +53,7 @@ class Connection {
   std::unique_ptr<pqxx::nontransaction> pass_through_;
   int backend_pid_ = 0;
   int server_version_ = 0;
+  std::string server_up_since_;
   std::unique_ptr<LinkWatch::Entry> watch_;
 };
 

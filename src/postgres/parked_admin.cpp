@@ -69,6 +69,23 @@ void ParkedAdmin::list(const Question& question, const std::function<bool(const 
   }
 }
 
+std::vector<GrownTopic> ParkedAdmin::grown_topics() {
+  const auto sql = with_schema("select p.group_id, p.topic, p.records, string_agg(distinct l.partition::text, ' ') from "
+                               "(select group_id, topic, count(*) as records, min(first_seen) as first from {schema}.parked where $1::text is null or group_id = $1 group by 1, 2) p "
+                               "join {schema}.lanes l on l.group_id = p.group_id and l.topic = p.topic and l.created_at > p.first group by 1, 2, 3 order by 1, 2", schema_);
+  std::vector<GrownTopic> topics;
+  for (const auto& row : explained(connection_, [&] { return connection_.exec_params(sql, {group_}); })) {
+    Columns c(row);
+    GrownTopic topic;
+    topic.group = c.text();
+    topic.topic = c.text();
+    topic.parked = c.number();
+    topic.partitions = c.text();
+    topics.push_back(std::move(topic));
+  }
+  return topics;
+}
+
 void ParkedAdmin::lock(std::int32_t lane_id) {
   connection_.exec_params(with_schema("select 1 from {schema}.lanes where id = $1::int for update", schema_), {std::to_string(lane_id)});
 }

@@ -31,6 +31,13 @@ struct ParkedListing {
   std::optional<std::string> wanted;
 };
 
+/// A topic that got partitions while records of it were parked: later records of their keys may be there, and pass them (R5).
+struct GrownTopic {
+  std::string group, topic;
+  std::int64_t parked = 0;
+  std::string partitions;  ///< that came later
+};
+
 /// Threading: one thread. list() throws what Admin does, the others whatever libpqxx throws.
 class ParkedAdmin {
  public:
@@ -43,6 +50,8 @@ class ParkedAdmin {
   };
   /// By id, a page at a time; `visit` returns false to stop.
   void list(const Question& question, const std::function<bool(const ParkedListing&)>& visit);
+
+  std::vector<GrownTopic> grown_topics();
 
   // In the caller's transaction, the lane's lock first. They return those that are still parked, and the owner reads them again.
   void lock(std::int32_t lane_id);

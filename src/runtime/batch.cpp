@@ -60,8 +60,10 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
     result.claim_seconds = seconds_since(before_claim);
     stage_ = Stage::handlers;
     last_statement_ = std::chrono::steady_clock::now();
+    result.handlers_run = true;
     spec_.batch ? run_in_batches() : run_singly();
     collector_.flush();
+    result.handlers_run = false;
     stage_ = Stage::closing;
     look_for_flood(result);
     close(result, advance);

@@ -83,6 +83,7 @@ struct BatchResult {
   std::int64_t handler_starts = 0, handler_failures = 0, handler_rejections = 0;
   std::vector<double> call_seconds;  // of each handler call
   double claim_seconds = 0, commit_seconds = 0;
+  bool handlers_run = false;  // or their statements: if the link is lost meanwhile, a record may have done it
   bool commit_sent = false;  // all of the above stands if the commit turns out to have happened
 };
 

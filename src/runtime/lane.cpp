@@ -1,6 +1,7 @@
 #include "runtime/lane.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "failpoints/failpoint.h"
 #include "postgres/errors.h"
@@ -14,6 +15,7 @@ using std::chrono::milliseconds;
 
 namespace {
 constexpr milliseconds publish_mark_after{1000};
+constexpr milliseconds whatever_ends_sessions_passes{1000};  // R3: else a record dies of others' losses
 constexpr core::BackoffPolicy repeat_backoff{milliseconds(5), milliseconds(1000)};
 constexpr std::size_t remembered_duplicates = 20;
 }  // namespace
@@ -160,7 +162,7 @@ Next Lane::run_batch(Worker& worker) {
   const bool ordered = row_.dead_letter_at == current_.front().view.offset;
   if (!context_.batch.park_or_die && !ordered && parked_.size() >= context_.batch.park_max) return no_room(worker);
   const auto shape = next_shape();
-  return run(worker, {plan_, shape, current_[shape.records - 1].view.offset, suspects_.alone(current_.front().view.offset), false});
+  return run(worker, {plan_, shape, current_[shape.records - 1].view.offset, suspects_.alone(current_.front().view.offset) || link_losses_.alone(), false});
 }
 
 Next Lane::run(Worker& worker, const Try& batch) {
@@ -238,6 +240,10 @@ Next Lane::run(Worker& worker, const Try& batch) {
     if (result.commit_sent) {
       in_doubt_ = std::move(result);
       in_doubt_records_ = std::move(records);
+    } else if (result.handlers_run) {  // R3
+      auto& losses = losses_of(batch.drain);
+      losses.lost(batch.drain ? drain_.rows.front().id : records.front().source->view.offset, n, connection.server_up_since());
+      if (losses.alone()) after_loss_ = whatever_ends_sessions_passes;
     }
     throw;
   }
@@ -253,7 +259,7 @@ Next Lane::run(Worker& worker, const Try& batch) {
 
 core::BatchShape Lane::next_shape() {
   const auto first = current_.front().view.offset;
-  const bool alone = suspects_.alone(first);
+  const bool alone = suspects_.alone(first) || link_losses_.alone();
   auto shape = plan_.next(alone ? 1 : current_.size(), first);
   if (row_.dead_letter_at == first) return {1, false, core::ForcedFailure{core::Trouble::by_operator, "an operator's decision: " + row_.dead_letter_reason}};
   if (row_.dead_letter_at > first) {
@@ -262,6 +268,7 @@ core::BatchShape Lane::next_shape() {
   }
   if (alone && !shape.forced && suspects_.dead(first, context_.crash_max_starts))
     shape.forced = core::killed(context_.crash_max_starts);
+  if (!shape.forced && link_losses_.dead(first, context_.crash_max_starts)) shape.forced = core::killed_connection(context_.crash_max_starts);
   return shape;
 }
 
@@ -320,6 +327,7 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
   outbox_->committed(result.first_event_seq, std::move(result.events));
   outbox_->pump();
   const auto done = static_cast<std::ptrdiff_t>(result.outcomes.size());
+  losses_of(result.drain).committed(result.outcomes.size());
   if (result.drain) {
     drain_.rows.erase(drain_.rows.begin(), drain_.rows.begin() + done);
     drain_.started = false;
@@ -422,7 +430,7 @@ Next Lane::database_away(Worker& worker, const std::string& cause) {
   worker.drop_connection();
   doubtful_ = owned_;
   context_.dependencies.down("postgres", cause);
-  return wait(worker, "postgres is away: " + cause, "postgres");
+  return wait(worker, "postgres is away: " + cause, "postgres", std::exchange(after_loss_, std::nullopt));
 }
 
 void Lane::moving() {

@@ -12,6 +12,7 @@
 #include <deja/handler.h>
 
 #include "core/batch_plan.h"
+#include "core/link_losses.h"
 #include "core/parked_set.h"
 #include "core/source_record.h"
 #include "core/status.h"
@@ -134,6 +135,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
     bool alone = false, drain = false;
   };
   Next run(Worker& worker, const Try& batch);
+  core::LinkLosses& losses_of(bool drain) { return drain ? drain_losses_ : link_losses_; }
   void committed(BatchResult& result, const std::vector<PreparedRecord>& records);
   bool drains_next();
   Next run_drain(Worker& worker);
@@ -213,6 +215,8 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   std::vector<PreparedRecord> in_doubt_records_;
   core::BatchPlan plan_;
   core::Suspects suspects_;
+  core::LinkLosses link_losses_, drain_losses_;  // of live records by offset, of parked ones by id
+  std::optional<std::chrono::milliseconds> after_loss_;
   core::ParkedSet parked_;
   struct Drain {
     std::vector<postgres::ParkedRow> rows;  // taken from the table, not yet committed

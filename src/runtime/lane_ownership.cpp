@@ -227,6 +227,7 @@ void Lane::fence() {
   in_doubt_records_.clear();
   mark_in_doubt_ = doubtful_ = false;
   plan_.reset();
+  link_losses_ = {};
   forget_parked();
   DEJA_FAILPOINT(after_fence);
   const std::lock_guard lock(mutex_);

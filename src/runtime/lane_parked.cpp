@@ -39,9 +39,11 @@ Next Lane::run_drain(Worker& worker) {
     if (!load_drain(worker)) return Next::now();
   }
   const auto& front = drain_.rows.front();
-  auto shape = drain_.plan.next(drain_.alone ? 1 : drain_.rows.size(), 0);
+  const bool alone = drain_.alone || drain_losses_.alone();
+  auto shape = drain_.plan.next(alone ? 1 : drain_.rows.size(), 0);
   if (drain_.alone && !drain_.started && front.starts >= context_.crash_max_starts) shape.forced = core::killed(context_.crash_max_starts);
-  return run(worker, {drain_.plan, shape, static_cast<std::int64_t>(shape.records) - 1, drain_.alone, true});
+  if (!shape.forced && drain_losses_.dead(front.id, context_.crash_max_starts)) shape.forced = core::killed_connection(context_.crash_max_starts);
+  return run(worker, {drain_.plan, shape, static_cast<std::int64_t>(shape.records) - 1, alone, true});
 }
 
 // Heads of different ordering keys: whatever becomes of one says nothing of another.
@@ -109,7 +111,7 @@ Next Lane::no_room(Worker& worker) {
 
 // R1, as start_suspect() does it for live records.
 void Lane::start_parked(Worker& worker) {
-  if (drain_.started) return;
+  if (drain_.started || !drain_.alone) return;
   auto& row = drain_.rows.front();
   if (!context_.stores.parked.note_start(worker.connection(), row_, row.id, row.starts + 1)) throw Fenced();
   ++row.starts;
@@ -210,6 +212,7 @@ void Lane::forget_parked() {
   failed_attempts_.clear();
   parked_records_ = 0;
   drain_ = {};
+  drain_losses_ = {};
   refused_in_drain_ = drained_last_ = false;
   no_room_until_ = budget_until_ = {};
   waits_for_budget_ = false;

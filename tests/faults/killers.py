@@ -1,4 +1,4 @@
-"""D2, D5: a record that takes the process down, or never lets its handler return. It is found, and its neighbours have their effect once."""
+"""D2, D5, R3: a record that takes the process down, or its session, or never lets its handler return. It is found, and its neighbours have their effect once."""
 
 from fault_sandbox import FaultTest, main, record, wait_until
 
@@ -39,6 +39,46 @@ class KillerTest(FaultTest):
         outcomes, _, _ = self.check(self.records, letters=count)
         self.assertEqual(outcomes, {"processed": sent - count, "killed_process": count})
         return letters
+
+
+class WhenARecordEndsItsSession(FaultTest):
+    MORE = {"crash.max.starts": 2, "retry.max.attempts": 2}
+
+    def poison(self, identity):
+        """The server ends the session that writes this effect, and stays up."""
+        self.database.run("create function end_session() returns trigger language plpgsql as "
+                          "$$ begin perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(1); return new; end $$; "
+                          f"create trigger poison before insert on probe_effects for each row when (new.id = '{identity}') execute function end_session()")
+
+    def is_dead(self, program, identity, others):
+        """The oracle knows records by what they ask for, and this one asks for nothing."""
+        self.await_done([self.records], program)
+        self.drain(program)
+        letters = self.database.rows("select cause, \"offset\" as at, error from deja.dead_letters")
+        self.assertEqual([row["cause"] for row in letters], ["killed_connection"])
+        self.assertIn("crash.max.starts", letters[0]["error"])
+        self.assertEqual(self.database.value(f"select convert_from(value, 'UTF8')::json->>'id' from deja.dead_letters"), identity)
+        self.assertEqual([row["id"] for row in self.database.rows("select id from probe_effects order by id")], sorted(others))
+
+    def test_R3_a_record_that_ends_its_session_is_found(self):
+        self.poison("r10")
+        self.cluster.produce(self.records, 0, [record(f"r{n}", key=b"k%d" % n) for n in range(30)])
+        self.cluster.produce(self.records, 1, [record(f"s{n}", key=b"s%d" % n) for n in range(30)])
+        self.is_dead(self.start(self.MORE), "r10", [f"{word}{n}" for word in "rs" for n in range(30) if (word, n) != ("r", 10)])
+
+    def test_R3_a_parked_record_that_ends_its_session_is_found(self):
+        self.poison("r1")
+        self.cluster.produce(self.records, 0, [record(f"r{n}", "throw:1" if n == 0 else "ok", key=b"k%d" % (n // 5)) for n in range(30)])
+        self.is_dead(self.start(self.MORE), "r1", [f"r{n}" for n in range(30) if n != 1])
+
+    def test_R3_ended_sessions_are_no_records_doing(self):
+        self.send(400, do="slow-sql:20", keys=400, partition=0)
+        program = self.start(self.MORE | {"batch.max.records": 5})
+        for _ in range(8):
+            self.await_in_batch(program)
+            self.end_backends()
+            self.await_consumed(self.consumed(), program)
+        self.assertEqual(self.finish(program)[0], {"processed": 400})
 
 
 class WhenARecordKillsTheProcess(KillerTest):

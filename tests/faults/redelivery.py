@@ -11,6 +11,7 @@ import zlib
 
 import progress
 from fault_sandbox import LONG, SEED, FaultTest, free_port, longer, main, record, script, wait_until
+from kafka_admin import add_partitions
 from postgres_session import as_bytes
 from programs import http_get
 
@@ -430,6 +431,23 @@ class WhenParkedRecordsWait(RedeliveryTest):
         self.database.run("update probe_switches set value = false")
         self.assertEqual(self.finish(program)[0], {"processed": 4})
         self.assertEqual(self.database.value("select attempt from probe_effects where id = 'a1'"), 1)
+
+    def doctor(self, check):
+        path = self.write_settings("doctor.toml", {"group.id": self.group})
+        _, out, _ = self.once("doctor", "--config", path, "--output", "json", "--filter", f"check={check}", program="deja")
+        return [json.loads(line)["status"] for line in out.splitlines()]
+
+    def test_R5_doctor_warns_when_a_topic_grew_while_records_of_it_are_parked(self):
+        self.put(record("a0", "throw:1", 0, b"a"))
+        program = self.start(attempts(2, NEVER) | {"kafka.consumer.topic.metadata.refresh.interval.ms": 300})
+        self.await_parked(1, program)
+        self.assertEqual(self.doctor("grown_topics"), ["ok"])
+        add_partitions(self.cluster, self.records, 3)
+        wait_until(lambda: len(self.next_offsets()) == 3, 60, "the new partition's lane", program)
+        self.assertEqual(self.doctor("grown_topics"), ["warn"])
+        self.work_off(program)
+        self.assertEqual(self.doctor("grown_topics"), ["ok"])
+        self.drain(program)
 
     def test_D9_R2_a_record_that_failed_before_loses_nothing_in_an_outage(self):
         self.database.run("insert into probe_switches values ('down', true)")

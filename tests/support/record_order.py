@@ -6,7 +6,7 @@ from collections import defaultdict
 from payments_oracle import where
 
 # Causes that a record can have only in its place among those of its record key; the others are seen without running it.
-IN_TURN = ("exhausted", "rejected", "killed_process")
+IN_TURN = ("exhausted", "rejected", "killed_process", "killed_connection")
 COLUMNS = "alter table probe_effects add column n bigserial, alter column at set default now()"  # for tables of effects: see check()
 
 

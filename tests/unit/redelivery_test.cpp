@@ -26,6 +26,7 @@ TEST(Redelivery, EveryTroubleHasItsAction) {
       {Trouble::key_missing, {Action::dead, "key_missing"}},
       {Trouble::conflict, {Action::dead, "conflict"}},
       {Trouble::killed_process, {Action::dead, "killed_process"}},
+      {Trouble::killed_connection, {Action::dead, "killed_connection"}},
       {Trouble::by_operator, {Action::dead, "operator"}},
       {Trouble::no_room, {Action::dead, "overflow"}},
       {Trouble::unavailable, {Action::pause, ""}},

@@ -23,3 +23,7 @@ create table {schema}.flood_rulings (
   seen_at      timestamptz not null default clock_timestamp(),
   primary key (group_id, handler, fingerprint)
 );
+
+-- When a lane began, so that a topic that grew while records of it were parked can be told.
+alter table {schema}.lanes add column created_at timestamptz;
+alter table {schema}.lanes alter column created_at set default clock_timestamp();
