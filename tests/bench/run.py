@@ -1,4 +1,5 @@
-"""Effects per second of a handler with one insert, against the same SQL from a plain client: see scripts/bench."""
+"""Effects per second of a handler with one insert, against the same SQL from a plain client, another build, or itself while some records fail:
+see scripts/bench."""
 
 import argparse
 import json
@@ -20,6 +21,9 @@ from programs import Program, clean_environment, wait_until  # noqa: E402
 from sandbox import BIN  # noqa: E402
 
 PARTITIONS, VALUE_BYTES = 4, 100
+FAILING = 100  # one in so many fails at its first attempt
+PARKED = 1000  # records of keys of their own, which come first and stay parked
+DAY_MS = 86_400_000
 TABLE = "create table bench_effects (id bigint generated always as identity primary key, record_key text not null, value text not null)"
 
 
@@ -32,15 +36,20 @@ class Bench:
         self.topic = f"bench-{self.tag}"
         self.folder = tempfile.TemporaryDirectory(prefix="deja-bench.")
 
+    def record(self, n):
+        with_some = self.options.failing or self.options.parked
+        word = "f" if self.options.failing and (n // self.options.keys + n) % FAILING == 0 else "p" if self.options.parked and n < PARKED else "v"
+        key = f"parked-{n}" if word == "p" else f"key-{n % self.options.keys}"
+        value = (word if with_some else "") + str(n)
+        return key.encode(), value.ljust(VALUE_BYTES, "v").encode(), [("Idempotency-Key", f"{self.tag}-{n:08}".encode())]
+
     def load(self):
         """As many records in each partition as the plain client has in each lane, of the same sizes."""
         self.cluster.create_topic(self.topic, PARTITIONS)
         for partition in range(PARTITIONS):
             numbers = range(partition, self.options.records, PARTITIONS)
             for start in range(0, len(numbers), 1000):
-                self.cluster.produce(self.topic, partition, [
-                    (f"key-{n % 1000}".encode(), str(n).ljust(VALUE_BYTES, "v").encode(), [("Idempotency-Key", f"{self.tag}-{n:08}".encode())])
-                    for n in numbers[start:start + 1000]])
+                self.cluster.produce(self.topic, partition, [self.record(n) for n in numbers[start:start + 1000]])
 
     def fresh_database(self, programs=BIN):
         name = f"bench_{uuid.uuid4().hex[:10]}"
@@ -54,7 +63,7 @@ class Bench:
         self.server.run("checkpoint")
         return name, database, environment
 
-    def measure(self, database, program):
+    def measure(self, database, program, still_parked=0):
         """Effects per second between the first commit and the last, as a third party sees them: the same way for both."""
         seen = []
 
@@ -68,20 +77,25 @@ class Bench:
         (begun, before), (ended, after) = seen[0], seen[-1]
         if ended <= begun:
             raise RuntimeError("too few records to measure")
-        rows = database.value("select count(*) from bench_effects")
-        if rows != self.options.records:
-            raise RuntimeError(f"{rows} effects of {self.options.records} records")
+        wanted = self.options.records - still_parked
+        wait_until(lambda: database.value("select count(*) from bench_effects") == wanted, 600, f"{wanted} effects", *program)
+        if database.value("select count(*) from deja.parked") != still_parked:
+            raise RuntimeError("not as many are parked as are to be")
         return (after - before) / (ended - begun)
 
-    def consumer(self, programs=BIN):
+    def consumer(self, programs=BIN, fails="none"):
         name, database, environment = self.fresh_database(programs)
         settings = {"app.topic": self.topic, "http.address": "off", "postgres.connections": self.options.connections,
                     "batch.max.records": self.options.batch, "group.id": f"bench-{uuid.uuid4().hex[:8]}"}
+        if fails != "none":
+            settings |= {"app.fails": fails, "flood.ratio": 1}
+        if fails == "parked":
+            settings |= {"retry.backoff.base.ms": DAY_MS, "retry.backoff.max.ms": DAY_MS, "retry.deadline.ms": 10 * DAY_MS, "dedup.window.ms": 100 * DAY_MS}
         words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         program = Program("deja-bench-consumer", [os.path.join(programs, "deja-bench-consumer"), *words], environment,
                           os.path.join(self.folder.name, "consumer.log"), self.folder.name)
         try:
-            rate = self.measure(database, [program])
+            rate = self.measure(database, [program], PARKED if fails == "parked" else 0)
             code = program.terminate()
             if code != 0:
                 raise RuntimeError(f"the consumer ended with {code}\n{program.log_end()}")
@@ -114,21 +128,32 @@ class Bench:
         database.close()
         self.server.run(f"drop database {name} with (force)")
 
+    def sides(self):
+        """(name, what measures it) of the two that take turns."""
+        if self.options.against:
+            return ("deja", self.consumer), ("build before", lambda: self.consumer(self.options.against))
+        if self.options.failing:
+            how = self.options.failing
+            return (f"1 in {FAILING} fails ({how})", lambda: self.consumer(fails=how)), ("none fails", self.consumer)
+        if self.options.parked:
+            return (f"{PARKED} keys parked", lambda: self.consumer(fails="parked")), ("none parked", self.consumer)
+        return ("deja", self.consumer), ("same SQL", self.plain)
+
     def run(self):
         print(f"loading {self.options.records:,} records into {PARTITIONS} partitions", file=sys.stderr, flush=True)
         self.load()
         rounds = []
-        against = self.options.against
-        print(f"round   deja, effects/s   {'build before' if against else '    same SQL'}, effects/s   ratio")
+        one, other = self.sides()
+        print(f"round   {one[0]:>20}   {other[0]:>20}   ratio    (effects/s)")
         for number in range(1, self.options.rounds + 1):
             # Who goes first alternates too.
-            order = [("deja", self.consumer), ("plain", (lambda: self.consumer(against)) if against else self.plain)]
+            order = [("deja", one[1]), ("plain", other[1])]
             rates = {side: measure() for side, measure in (order if number % 2 else order[::-1])}
             rounds.append({"round": number, "deja": round(rates["deja"]), "plain": round(rates["plain"]),
                            "ratio": round(rates["deja"] / rates["plain"], 3)})
-            print(f"{number:>5}   {rates['deja']:>15,.0f}   {rates['plain']:>23,.0f}   {rounds[-1]['ratio']:>5.2f}", flush=True)
+            print(f"{number:>5}   {rates['deja']:>20,.0f}   {rates['plain']:>20,.0f}   {rounds[-1]['ratio']:>5.2f}", flush=True)
         middle = {side: statistics.median(each[side] for each in rounds) for side in ("deja", "plain", "ratio")}
-        print(f"median  {middle['deja']:>15,.0f}   {middle['plain']:>23,.0f}   {middle['ratio']:>5.2f}")
+        print(f"median  {middle['deja']:>20,.0f}   {middle['plain']:>20,.0f}   {middle['ratio']:>5.2f}")
         if self.options.json:
             result = {"records": self.options.records, "partitions": PARTITIONS, "connections": self.options.connections,
                       "batch_max_records": self.options.batch, "value_bytes": VALUE_BYTES, "cpus": os.cpu_count(), "machine": platform.machine(),
@@ -149,7 +174,11 @@ class Bench:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--json")
-    parser.add_argument("--against")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--against")
+    what.add_argument("--failing", choices=("throw", "sql"))
+    what.add_argument("--parked", action="store_true")
+    parser.add_argument("--keys", type=int, default=1000)
     parser.add_argument("--records", type=int, required=True)
     parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--connections", type=int, default=2)
