@@ -68,6 +68,7 @@ class Checker {
   void moved_by_operator(const LogRecord& record, Wanted wanted, Time now);
 
   // Turns of a lane.
+  void turns_begin(LaneId lane) { turns_.erase(lane); }
   void turn_taken(LaneId lane, bool drain, bool other_could);
 
   // Processes.

@@ -22,8 +22,9 @@ void Checker::begins(const Try& t, const Database::Lane& lane, Time now) {
              "R1: nothing runs beside a suspect", t.records.front());
     within_budget(t, now);
     for (auto& [need, outside] : outside_) {
+      const auto dependency = need.second;
       if (need.first != t.process || !outside.waiting.contains(t.lane) || !outside.open_since || asked_[t.lane] < outside.opened) continue;
-      const auto needs = [&](const LogRecord* r) { return r->script.dependency == need.second; };
+      const auto needs = [dependency](const LogRecord* r) { return r->script.dependency == dependency; };
       if (!needs(t.records.front())) continue;
       expect(now >= *outside.open_since + settings_.breaker.open_for, "a breaker that is open lets nobody through who was refused", t.records.front());
       expect(t.records.size() == 1, "a probe is one record", t.records.front());

@@ -59,11 +59,16 @@ class Decisions {
   virtual bool has_to_die_live(const core::Suspects& suspects, std::int64_t offset, std::int32_t most) const { return suspects.dead(offset, most); }
   virtual std::optional<core::Suspects::Refund> refund(const core::Suspects& suspects, std::int64_t offset) const { return suspects.refund(offset); }
   virtual bool runs_parked_suspects_alone() const { return true; }
+  /// As runtime/alone.h has it: `together` run beside each other, or one `alone` does, for which others may wait.
+  virtual bool may_enter(bool to_be_alone, int together, bool alone, bool one_waits_to_be_alone) const {
+    return !alone && (to_be_alone ? together == 0 : !one_waits_to_be_alone);
+  }
 
   // Take-over and commit.
   virtual bool marks_live_suspects(bool clean) const { return !clean; }
   virtual bool marks_parked_suspects(bool clean) const { return !clean; }
   virtual bool loads_parked() const { return true; }
+  virtual bool clean_stays() const { return false; }
   virtual bool is_mine(const LaneRow& row, const LaneRow& mine) const { return fits(row, mine); }
   virtual std::int32_t lane_of(const LogRecord& record, std::int32_t lanes) const { return core::lane_of(record.ordering_key, record.offset, lanes); }
 };

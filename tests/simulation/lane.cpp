@@ -85,7 +85,7 @@ std::optional<Time> Lane::take_over() {
     auto& row = lane.row;
     if (decisions.marks_live_suspects(row.clean || row.token == 0)) row.suspects.to = std::max(row.suspects.to, row.next_offset + batch_max);
     row.token = database.next_token++;
-    row.clean = false;
+    row.clean = row.clean && decisions.clean_stays();
     row_ = row;
     taken_ = true;
     simulation_.tried_alone(number_, nullptr);
@@ -110,6 +110,7 @@ std::optional<Time> Lane::take_over() {
 
 std::optional<Time> Lane::fence() {
   simulation_.trace(process_.number(), [&] { return "is fenced on lane " + std::to_string(number_); });
+  simulation_.checker().turns_begin(this);
   need_no_more();
   not_before_ = {};
   current_.clear();
@@ -124,13 +125,11 @@ std::optional<Time> Lane::fence() {
 // L2. False: fenced.
 bool Lane::settle() {
   const auto& now = simulation_.database().lanes[number_].row;
-  if (fits(now, row_)) {
-    // not committed
-  } else if (now.token == row_.token && now.batch_seq == row_.batch_seq + 1 && in_doubt_) {
+  const bool not_committed = fits(now, row_);
+  if (!not_committed && (now.token != row_.token || now.batch_seq != row_.batch_seq + 1 || !in_doubt_)) return false;
+  if (!not_committed) {
     auto result = std::move(*in_doubt_);
     committed(result);
-  } else {
-    return false;
   }
   in_doubt_.reset();
   doubtful_ = false;
@@ -188,8 +187,8 @@ Time Lane::wait() {
 // As src/runtime/lane_needs.cpp has it.
 std::optional<Time> Lane::wait_for_breakers() {
   const auto now = simulation_.now();
-  for (const auto& need : needs_) {
-    const auto turn = process_.ask(need.dependency, this, now);
+  for (const auto need : needs_) {
+    const auto turn = process_.ask(need, this, now);
     if (turn.probe) (refused_in_drain_ ? drain_.plan : plan_).stop_before(1);
     if (turn.allowed) continue;
     give_turns_back();
@@ -201,7 +200,7 @@ std::optional<Time> Lane::wait_for_breakers() {
 }
 
 std::optional<Time> Lane::refused(int dependency) {
-  if (std::none_of(needs_.begin(), needs_.end(), [&](const Need& n) { return n.dependency == dependency; })) needs_.push_back({dependency});
+  if (std::find(needs_.begin(), needs_.end(), dependency) == needs_.end()) needs_.push_back(dependency);
   const auto now = simulation_.now();
   const auto state = process_.failed(dependency, this, now, simulation_.dice().unit());
   simulation_.trace(process_.number(), [&] { return "is refused by dependency " + std::to_string(dependency) + " on lane " + std::to_string(number_) + ", breaker " + std::string(core::in_words(state)); });
@@ -212,20 +211,20 @@ std::optional<Time> Lane::refused(int dependency) {
 }
 
 void Lane::give_turns_back() {
-  for (const auto& need : needs_) process_.give_back(need.dependency, this);
+  for (const auto need : needs_) process_.give_back(need, this);
 }
 
 void Lane::granted() {
-  for (const auto& need : needs_) {
-    process_.succeeded(need.dependency, this);
-    simulation_.checker().granted({this, process_.number()}, need.dependency);
+  for (const auto need : needs_) {
+    process_.succeeded(need, this);
+    simulation_.checker().granted({this, process_.number()}, need);
   }
   needs_.clear();
   refused_in_drain_ = false;
 }
 
 void Lane::need_no_more() {
-  for (const auto& need : needs_) process_.left(need.dependency, this);
+  for (const auto need : needs_) process_.left(need, this);
   if (!needs_.empty()) simulation_.checker().needs_no_more(this, process_.number());
   needs_.clear();
   refused_in_drain_ = false;

@@ -39,9 +39,6 @@ class Lane {
   void look_at_row();
 
  private:
-  struct Need {
-    int dependency;
-  };
   struct Drain {
     std::vector<ParkedRow> rows;
     core::BatchPlan plan;
@@ -107,7 +104,7 @@ class Lane {
   std::optional<BatchResult> in_doubt_;
   bool drained_last_ = false, refused_in_drain_ = false;
   Time no_room_until_{}, budget_until_{}, not_before_{};
-  std::vector<Need> needs_;
+  std::vector<int> needs_;  // dependencies that the front record was refused by
   std::uint32_t failures_ = 0;
 
   std::optional<Checker::Try> try_;  // under way, or waiting for its turn

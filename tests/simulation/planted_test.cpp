@@ -187,6 +187,16 @@ struct ParkedSuspectsThatDieEarly : Decisions {
   bool has_to_die_parked(std::int32_t starts, std::int32_t most) const override { return starts >= most - 1; }
 };
 
+struct AloneInItsLaneOnly : Decisions {
+  bool may_enter(bool, int, bool, bool) const override { return true; }
+};
+struct AloneBesideThoseThatRun : Decisions {
+  bool may_enter(bool, int, bool alone, bool) const override { return !alone; }
+};
+
+struct CleanStays : Decisions {
+  bool clean_stays() const override { return true; }
+};
 struct TakeOverWithoutLiveSuspects : Decisions {
   bool marks_live_suspects(bool) const override { return false; }
 };
@@ -245,6 +255,8 @@ INSTANTIATE_TEST_SUITE_P(Decisions, APlantedBug, testing::Values(
     DEJA_PLANTED(SuspectsRunTogether), DEJA_PLANTED(StartsAreNotCounted), DEJA_PLANTED(StartsAreNotCommittedBefore),
     DEJA_PLANTED(StartsAreNotTakenBack), DEJA_PLANTED(SuspectsThatNeverDie), DEJA_PLANTED(SuspectsThatDieEarly),
     DEJA_PLANTED(ParkedSuspectsRunTogether), DEJA_PLANTED(ParkedSuspectsThatDieEarly), DEJA_PLANTED(TakeOverWithoutLiveSuspects),
+    DEJA_PLANTED(AloneInItsLaneOnly), DEJA_PLANTED(AloneBesideThoseThatRun),
+    DEJA_PLANTED(CleanStays),
     DEJA_PLANTED(TakeOverWithoutParkedSuspects), DEJA_PLANTED(TakeOverWithoutParkedRecords), DEJA_PLANTED(CommitsWithoutCompare),
     DEJA_PLANTED(ComparesTheOffsetAlone), DEJA_PLANTED(LanesByOffset)),
     [](const auto& tested) { return tested.param.name; });

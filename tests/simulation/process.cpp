@@ -19,10 +19,9 @@ void Process::supervise() {
   simulation_.after(milliseconds(1000), [this] { supervise(); });
 }
 
-// Those who wait to be alone go before those who come after them.
 bool Process::may_enter(bool alone) const {
-  if (alone) return together_ == 0 && !alone_;
-  return !alone_ && std::none_of(queue_.begin(), queue_.end(), [](const Waiting& w) { return w.alone; });
+  const bool waits = std::any_of(queue_.begin(), queue_.end(), [](const Waiting& w) { return w.alone; });
+  return simulation_.decisions().may_enter(alone, together_, alone_, waits);
 }
 
 bool Process::enter(Lane& lane, bool alone) {

@@ -20,13 +20,13 @@ Simulation::~Simulation() = default;
 
 void Simulation::set_up() {
   const auto& s = settings();
-  records_.resize(static_cast<std::size_t>(s.partitions * s.lanes));
+  records_.resize(static_cast<std::size_t>(s.partitions) * static_cast<std::size_t>(s.lanes));
   database_.lanes.resize(records_.size());
   tried_alone_.resize(records_.size());
   partitions_.resize(static_cast<std::size_t>(s.partitions));
   std::set<Time> arrivals;
   for (const auto& record : scenario_.log) {
-    records_[static_cast<std::size_t>(record.partition * s.lanes + decisions_.lane_of(record, s.lanes))].push_back(&record);
+    records_[lane_number(record.partition, decisions_.lane_of(record, s.lanes))].push_back(&record);
     arrivals.insert(record.produced);
   }
   for (int n = 0; n < s.processes; ++n) start_process();
@@ -118,16 +118,15 @@ void Simulation::assign(std::int32_t partition, Process& process) {
   p.owner = &process;
   ++p.assignment;
   for (std::int32_t n = 0; n < settings().lanes; ++n) {
-    process.lanes.push_back(std::make_unique<Lane>(*this, process, partition, static_cast<std::size_t>(partition * settings().lanes + n)));
+    process.lanes.push_back(std::make_unique<Lane>(*this, process, partition, lane_number(partition, n)));
     process.lanes.back()->wake();
   }
 }
 
 // Its owner is asked to hand over in order; what does not answer in time loses it.
-void Simulation::revoke(std::int32_t partition, bool elsewhere) {
+void Simulation::revoke(std::int32_t partition) {
   auto& p = partitions_[static_cast<std::size_t>(partition)];
   if (p.owner == nullptr) return;
-  static_cast<void>(elsewhere);
   for (auto& lane : p.owner->lanes)
     if (lane->partition() == partition && !lane->closed()) lane->close();
   after(2 * settings().session_timeout, [this, partition, assignment = p.assignment] {
@@ -184,7 +183,7 @@ void Simulation::end(Process& process) {
 
 void Simulation::happen(const Fault& fault) {
   if (fault.kind == Fault::Kind::retry_now || fault.kind == Fault::Kind::dead_letter || fault.kind == Fault::Kind::discard) return order(fault);
-  if (fault.kind == Fault::Kind::rebalance) return revoke(static_cast<std::int32_t>(dice_.between(0, settings().partitions - 1)), true);
+  if (fault.kind == Fault::Kind::rebalance) return revoke(static_cast<std::int32_t>(dice_.between(0, settings().partitions - 1)));
   auto* process = some_process();
   if (process == nullptr) return;
   if (fault.kind == Fault::Kind::crash) end(*process);
@@ -209,7 +208,7 @@ void Simulation::leave(Process& process) {
   trace(process.number(), [] { return std::string("is asked to stop"); });
   process.leaving = true;
   for (std::int32_t p = 0; p < settings().partitions; ++p)
-    if (partitions_[static_cast<std::size_t>(p)].owner == &process) revoke(p, true);
+    if (partitions_[static_cast<std::size_t>(p)].owner == &process) revoke(p);
   after(dice_.time(0, 1500), [this] { start_process(); });
 }
 

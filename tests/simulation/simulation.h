@@ -80,11 +80,14 @@ class Simulation {
   };
 
   void set_up();
+  std::size_t lane_number(std::int32_t partition, std::int32_t lane) const {
+    return static_cast<std::size_t>(partition) * static_cast<std::size_t>(settings().lanes) + static_cast<std::size_t>(lane);
+  }
   bool is_away(int dependency) const;
   void start_process();
   void find_owner(std::int32_t partition, const Process* not_this = nullptr);
   void assign(std::int32_t partition, Process& process);
-  void revoke(std::int32_t partition, bool elsewhere);
+  void revoke(std::int32_t partition);
   void give_up(std::int32_t partition);
   void happen(const Fault& fault);
   void freeze(Process& process, milliseconds lasts);
