@@ -66,6 +66,7 @@ runtime::EngineOptions Runtime::Impl::engine_options() const {
   o.startup_timeout = c.duration("startup.timeout.ms");
   o.crash_max_starts = static_cast<std::int32_t>(c.integer("crash.max.starts"));
   o.breaker = {static_cast<std::int32_t>(c.integer("breaker.failure.count")), c.duration("breaker.open.ms")};
+  o.flood = {c.ratio("flood.ratio"), c.duration("flood.window.ms")};
   o.handler_timeout = c.duration("handler.timeout.ms");
   o.retry_max_attempts = static_cast<std::int32_t>(c.integer("retry.max.attempts"));
   o.retry_deadline = c.duration("retry.deadline.ms");

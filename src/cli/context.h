@@ -60,6 +60,7 @@ void add_lanes(CLI::App& app, Context& context);
 void add_key(CLI::App& app, Context& context);
 void add_outbox(CLI::App& app, Context& context);
 void add_breakers(CLI::App& app, Context& context);
+void add_flood(CLI::App& app, Context& context);
 void add_audit_log(CLI::App& app, Context& context);
 void add_parked(CLI::App& app, Context& context);
 void add_dlq(CLI::App& app, Context& context);

@@ -46,6 +46,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_parked(app, context);
   add_dlq(app, context);
   add_breakers(app, context);
+  add_flood(app, context);
   add_audit_log(app, context);
   add_audit(app, context);
   add_send(app, context);

@@ -194,7 +194,7 @@ constexpr Option table[] = {
      .unit = "failed per distinct record",
      .min = 0,
      .max = 1,
-     .description = "Share of records failing with one cause from which it is taken for an outage, not for poison. Not in effect in this version."},
+     .description = "More than this share of the records of a handler, of 50 at least, failing with one cause is taken for an outage, not for poison: they wait, nothing is spent, until one of them passes or an operator says that it is poison (`deja flood`). 1: never."},
     {.section = protection,
      .key = "flood.window.ms",
      .type = Type::duration,
@@ -202,7 +202,7 @@ constexpr Option table[] = {
      .unit = "ms",
      .min = 100,
      .max = day,
-     .description = "Time over which `flood.ratio` is measured. Not in effect in this version."},
+     .description = "Time over which `flood.ratio` is measured, and after which an operator's ruling ends when nothing has failed so any more."},
 
     {.section = parking,
      .key = "park.max.records",

@@ -46,6 +46,8 @@ class BatchPlan {
   /// A handler call for `count` records from `first` on took too long: those before it are committed first, several are halved, and
   /// one alone fails with `error`.
   void too_slow(std::size_t first, std::size_t count, std::string error);
+  /// A failure that was found without the record to blame having been run alone: it is run again.
+  void forget_failure() { forced_.reset(); }
   /// The try was committed. `first_left`: the first offset that is left, if any.
   void committed(std::optional<std::int64_t> first_left);
   void reset() { *this = BatchPlan(); }

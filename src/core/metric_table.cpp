@@ -75,6 +75,8 @@ constexpr MetricRow rows[] = {
      "The cause is in /status."},
     {"deja_breaker_state", gauge, "dependency", "",
      "0 closed, 1 half-open (one record probes), 2 open (what needs the dependency waits), the worst of the instance's handlers. `deja breakers` has the cause."},
+    {"deja_flood_guard_state", gauge, "handler", "",
+     "0 watching, 1 outage (most records failed with one cause: they wait, nothing is spent), 2 poison (an operator ruled that they become dead letters). `deja flood` has the cause."},
     {"deja_lanes_owned", gauge, "topic", "",
      "Lanes that the instance owns. The sum over the fleet should be partitions times lanes.per.partition."},
     {"deja_lanes_paused", gauge, "topic,cause", "",

@@ -49,6 +49,14 @@ struct BreakerStatus {
   bool operator==(const BreakerStatus&) const = default;
 };
 
+struct FloodStatus {
+  std::string handler;
+  std::string state;          // "watching", "outage", "poison"
+  std::int64_t since_ms = 0;  // of the Unix epoch
+  std::string cause, fingerprint;
+  bool operator==(const FloodStatus&) const = default;
+};
+
 struct RecentDuplicate {
   std::string topic;
   std::int32_t partition = 0;
@@ -69,6 +77,7 @@ struct Status {
   std::vector<LaneStatus> lanes;
   std::vector<DependencyStatus> dependencies;
   std::vector<BreakerStatus> breakers;
+  std::vector<FloodStatus> floods;
   std::vector<BudgetStatus> budgets;
   std::vector<RecentDuplicate> last_duplicates;  // newest first, without their keys
 };

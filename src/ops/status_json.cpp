@@ -36,9 +36,14 @@ Json dependency_json(const core::DependencyStatus& dependency) {
   return {{"name", dependency.name}, {"up", dependency.up}, {"cause", given(dependency.cause)}};
 }
 
+std::string instant(std::int64_t ms) { return rfc3339(std::chrono::system_clock::time_point(std::chrono::milliseconds(ms))); }
+
 Json breaker_json(const core::BreakerStatus& breaker) {
-  const std::chrono::system_clock::time_point since{std::chrono::milliseconds(breaker.since_ms)};
-  return {{"dependency", breaker.dependency}, {"handler", breaker.handler}, {"state", breaker.state}, {"since", rfc3339(since)}, {"cause", given(breaker.cause)}};
+  return {{"dependency", breaker.dependency}, {"handler", breaker.handler}, {"state", breaker.state}, {"since", instant(breaker.since_ms)}, {"cause", given(breaker.cause)}};
+}
+
+Json flood_json(const core::FloodStatus& flood) {
+  return {{"handler", flood.handler}, {"state", flood.state}, {"since", instant(flood.since_ms)}, {"cause", given(flood.cause)}, {"fingerprint", given(flood.fingerprint)}};
 }
 
 Json budget_json(const core::BudgetStatus& budget) {
@@ -77,6 +82,7 @@ std::string status_json(const core::Status& status) {
   json["lanes"] = list_json(status.lanes, lane_json);
   json["dependencies"] = list_json(status.dependencies, dependency_json);
   json["breakers"] = list_json(status.breakers, breaker_json);
+  json["floods"] = list_json(status.floods, flood_json);
   json["budget"] = list_json(status.budgets, budget_json);
   json["last_duplicates"] = list_json(status.last_duplicates, duplicate_json);
   return text(json);

@@ -60,6 +60,25 @@ std::vector<BreakerRow> Admin::breakers() {
   return rows;
 }
 
+std::vector<FloodRow> Admin::floods() {
+  const auto result = ask("select distinct on (group_id, handler) handler, state, " + utc("since") + ", cause, fingerprint from {schema}.floods where" +
+                              in_group + "and seen_at > clock_timestamp() - interval '30 seconds' "
+                              "order by group_id, handler, array_position(array['outage', 'poison', 'watching'], state), since",
+                          {group_});
+  std::vector<FloodRow> rows;
+  for (const auto& found : result) {
+    Columns c(found);
+    FloodRow row;
+    row.handler = c.text();
+    row.state = c.text();
+    row.since = c.text();
+    row.cause = c.maybe_text();
+    row.fingerprint = c.maybe_text();
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
 std::vector<LaneRow> Admin::lanes() {
   const auto result = ask("select group_id, topic, partition, lane, instance, owner_epoch, next_offset, (select count(*) from {schema}.parked p where p.lane = lanes.id), published_seq, next_event_seq, coalesce('paused by an operator: ' || pause_reason, paused_cause), "
                               "case when pause_reason is null then blocked_by else 'operator' end, " +

@@ -40,6 +40,12 @@ struct BreakerRow {
   std::optional<std::string> cause;
 };
 
+/// Of the processes that are alive, the worst.
+struct FloodRow {
+  std::string handler, state, since;
+  std::optional<std::string> cause, fingerprint;
+};
+
 struct DeadLetterRow {
   std::int64_t id = 0;
   std::string group, handler, topic;
@@ -73,6 +79,7 @@ class Admin {
   std::vector<LaneRow> lanes();
   std::vector<OutboxRow> outbox();
   std::vector<BreakerRow> breakers();
+  std::vector<FloodRow> floods();
   /// Oldest first, a page at a time; `visit` returns false to stop.
   void dead_letters(const std::function<bool(const DeadLetterRow&)>& visit);
   /// Of whatever group.

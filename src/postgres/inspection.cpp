@@ -31,6 +31,8 @@ constexpr std::array wanted_rights = {
     Right{"breakers", "select,insert,update,delete"},
     Right{"parked", "select,insert,update,delete"},
     Right{"retry_budget", "select,insert,update,delete"},
+    Right{"floods", "select,insert,update,delete"},
+    Right{"flood_rulings", "select,update,delete"},
 };
 
 }  // namespace

@@ -29,7 +29,7 @@ struct Bytes {
 ParkedStore::ParkedStore(std::string schema, std::string group, std::string build)
     : schema_(std::move(schema)), group_(std::move(group)), build_(std::move(build)),
       load_(with_schema("select id, \"offset\", ordering, key, previous_key, coalesce(digest, 0), case when wanted is not null then 0 else "
-                        "ceil(extract(epoch from next_at - clock_timestamp()) * 1000)::bigint end, suspect, attempt > 0 and wanted is null, size from {schema}.parked where lane = $1::int", schema_)),
+                        "ceil(extract(epoch from next_at - clock_timestamp()) * 1000)::bigint end, suspect, first_failed_at is not null and wanted is null, size from {schema}.parked where lane = $1::int", schema_)),
       read_(with_schema("select p.id, topic, partition, \"offset\", record_key, value, headers, record_timestamp, size, incarnation, ordering, attempt, starts, "
                         "waited_ms, first_seen, first_failed_at, coalesce(wanted, ''), coalesce(wanted_reason, '') "
                         "from unnest($2::bigint[]) with ordinality w(id, n) join {schema}.parked p on p.id = w.id and p.lane = $1::int order by w.n", schema_)),
@@ -44,6 +44,7 @@ ParkedStore::ParkedStore(std::string schema, std::string group, std::string buil
                            "join {schema}.lanes l on l.id = q.lane where q.lane = $1::int and q.ordering = any($2::bigint[]) "
                            "order by q.ordering, q.incarnation = l.incarnation, q.\"offset\") f where p.id = f.id and p.next_at is null returning p.id", schema_)),
       lock_(with_schema("select 1 from {schema}.lanes where id = $1::int and owner_token = $2::uuid and batch_seq = $3::bigint for update", schema_)),
+      give_back_(with_schema("update {schema}.parked p set attempt = greatest(0, p.attempt - w.n) from unnest($2::bigint[], $3::int[]) w(id, n) where p.id = w.id and p.lane = $1::int", schema_)),
       suspects_(with_schema("update {schema}.parked set suspect = true where lane = $1::int and next_at <= clock_timestamp() and not suspect", schema_)),
       start_(with_schema("update {schema}.parked set starts = $2::int where id = $1::bigint returning id", schema_)),
       count_(waiting_sql(schema_, "parked", "first_seen", "true")) {}
@@ -166,6 +167,20 @@ bool ParkedStore::mark_suspects(Connection& c, const LaneState& lane) const {
 bool ParkedStore::note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const {
   return in_transaction(c, [&] {
     return !c.exec_params(lock_, {text(lane.id), lane.token, text(lane.batch_seq)}).empty() && !c.exec_params(start_, {text(id), text(starts)}).empty();
+  }, short_wait);
+}
+
+bool ParkedStore::give_back(Connection& c, const LaneState& lane, const std::map<std::int64_t, std::int32_t>& attempts) const {
+  std::vector<std::int64_t> ids;
+  std::vector<std::int32_t> numbers;
+  for (const auto& [id, n] : attempts) {
+    ids.push_back(id);
+    numbers.push_back(n);
+  }
+  return in_transaction(c, [&] {
+    if (c.exec_params(lock_, {text(lane.id), lane.token, text(lane.batch_seq)}).empty()) return false;
+    c.exec_params(give_back_, {text(lane.id), array_text(ids), array_text(numbers)});
+    return true;
   }, short_wait);
 }
 

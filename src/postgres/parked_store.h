@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -83,10 +84,13 @@ class ParkedStore {
   /// A transaction of its own: the record has been started alone so many times (R1). False: fenced, or the row is gone.
   bool note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const;
 
+  /// A transaction of its own: so many failed attempts of these rows do not count. False: fenced.
+  bool give_back(Connection& c, const LaneState& lane, const std::map<std::int64_t, std::int32_t>& attempts) const;
+
   std::vector<WaitingRecords> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
 
  private:
-  std::string schema_, group_, build_, load_, read_, look_, offsets_, again_, remove_, promote_, lock_, suspects_, start_, count_;
+  std::string schema_, group_, build_, load_, read_, look_, offsets_, again_, remove_, promote_, lock_, give_back_, suspects_, start_, count_;
 };
 
 }  // namespace deja::postgres

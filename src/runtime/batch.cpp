@@ -63,6 +63,7 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
     spec_.batch ? run_in_batches() : run_singly();
     collector_.flush();
     stage_ = Stage::closing;
+    look_for_flood(result);
     close(result, advance);
     stage_ = Stage::committing;
     commit(result);

@@ -19,17 +19,10 @@
 #include "core/random.h"
 #include "core/redelivery.h"
 #include "core/source_record.h"
-#include "postgres/audit_log_store.h"
-#include "postgres/breaker_store.h"
-#include "postgres/budget_store.h"
-#include "postgres/dead_letter_store.h"
-#include "postgres/event_topic_store.h"
-#include "postgres/key_store.h"
-#include "postgres/lane_store.h"
-#include "postgres/outbox_store.h"
-#include "postgres/parked_store.h"
 #include "runtime/collector.h"
+#include "runtime/floods.h"
 #include "runtime/prepared_record.h"
+#include "runtime/stores.h"
 #include "runtime/thrown.h"
 #include "runtime/watchdog.h"
 
@@ -49,18 +42,6 @@ struct BatchSettings {
   core::RetryPolicy retry{1, {}, std::chrono::milliseconds(0)};  // of handlers that say nothing else
   std::size_t park_max = 10'000, park_key_max = 1'000;           // records of a lane, and of an ordering key
   bool park_or_die = false;                                      // at these bounds: a dead letter, else the lane pauses
-};
-
-struct Stores {
-  postgres::LaneStore lanes;
-  postgres::KeyStore keys;
-  postgres::OutboxStore outbox;
-  postgres::DeadLetterStore dead_letters;
-  postgres::AuditLogStore audit_log;
-  postgres::EventTopicStore event_topics;
-  postgres::BreakerStore breakers;
-  postgres::ParkedStore parked;
-  postgres::BudgetStore budget;
 };
 
 /// How one record ended.
@@ -86,6 +67,7 @@ struct ParkedChanges {
   std::vector<postgres::ParkedSummary> added;
   std::vector<std::pair<std::int64_t, std::chrono::milliseconds>> again;  // and when
   std::vector<std::int64_t> removed, promoted;                            // promoted: due now
+  std::vector<std::pair<std::int64_t, std::string>> failed;               // an attempt of theirs, with its fingerprint
 };
 
 struct BatchResult {
@@ -95,6 +77,8 @@ struct BatchResult {
   std::vector<core::OutboundEvent> events;
   ParkedChanges parked;
   bool drain = false;  // of parked records
+  core::FirstTries first_tries;                        // for the flood guard
+  std::vector<std::string> failed_again;               // fingerprints of those that had failed before
   std::int64_t first_deliveries = 0, redeliveries = 0;  // records that the handler was given
   std::int64_t handler_starts = 0, handler_failures = 0, handler_rejections = 0;
   std::vector<double> call_seconds;  // of each handler call
@@ -117,6 +101,8 @@ class Batch {
 
   /// Tells the watchdog of the handler calls.
   void watched_by(CallInProgress& call) { call_ = &call; }
+  /// Asks the flood guard before a failure counts.
+  void guarded_by(Floods& floods) { floods_ = &floods; }
 
   /// Once per object. `records` are the lane's next ones, or parked ones of different ordering keys. `published_seq`: how far Kafka has the lane's events. `forced`: the only record fails with it without
   /// being run (its failure showed only at COMMIT, or ends the process). When it throws DatabaseAway with result.commit_sent, the outcome is unknown.
@@ -156,6 +142,7 @@ class Batch {
   void give_up_keys(const Slot& slot);
   const core::ParkedSet& parked() const { return reloaded_ ? *reloaded_ : parked_; }
   void close_parked(BatchResult& result);
+  void look_for_flood(BatchResult& result);
   void release_claims();
   std::vector<core::OutboundEvent> make_events(const std::vector<postgres::DeadLetterId>& ids);
   void close(BatchResult& result, const postgres::LaneAdvance& advance);
@@ -197,6 +184,7 @@ class Batch {
   std::int64_t starts_ = 0, failures_ = 0, rejections_ = 0;
   std::vector<double> call_seconds_;
   CallInProgress* call_ = nullptr;
+  Floods* floods_ = nullptr;
 };
 
 }  // namespace deja::runtime

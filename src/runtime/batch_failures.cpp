@@ -13,6 +13,8 @@ namespace deja::runtime {
 using core::Disposition;
 
 namespace {
+constexpr std::size_t longest_words = 200;
+
 core::RetryPolicy narrowed(core::RetryPolicy policy, const detail::HandlerSpec& handler) {
   policy.max_attempts = std::min(policy.max_attempts, handler.max_attempts);
   if (handler.backoff_base.count() > 0) policy.backoff = {handler.backoff_base, handler.backoff_max};
@@ -36,6 +38,10 @@ void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std
   if (stage == "handler" || stage == "commit" || stage == "process") ++(row.trouble == core::Trouble::rejected ? rejections_ : failures_);
   if (stage != "key" && stage != "claim") give_up_keys(slot);
   auto letter = dead_letter_of(p, spec_.name, decision.cause, core::row_of(trouble).stage, std::move(error), type);
+  if (floods_ && core::may_be_outage(row.trouble)) {
+    if (const auto flood = floods_->holds(spec_.name, letter.fingerprint)) throw Flood(static_cast<std::size_t>(&slot - slots_.data()), *flood);
+    slot.suspicion = {letter.fingerprint, type + ": " + letter.error.substr(0, longest_words)};
+  }
   if (decision.action == core::Action::attempt)
     return park(slot, postgres::ParkedFailure{letter.cause, letter.stage, letter.error, letter.fingerprint}, decision.delay);
   slot.settled = true;
@@ -154,6 +160,28 @@ void Batch::look_at_parked() {
   }
 }
 
+// R2: before anything of it counts. Who was tried for the first time counts, so that a record counts once.
+void Batch::look_for_flood(BatchResult& result) {
+  std::map<std::string, std::string> words;
+  for (const auto& slot : slots_) {
+    const auto* parked = slot.prepared->parked;
+    if (parked && parked->first_failed_at) {
+      if (slot.suspicion) result.failed_again.push_back(slot.suspicion->fingerprint);
+      continue;
+    }
+    if (!slot.ran && !slot.suspicion) continue;
+    ++result.first_tries.records;
+    if (!slot.suspicion) continue;
+    ++result.first_tries.failed[slot.suspicion->fingerprint];
+    words.emplace(slot.suspicion->fingerprint, slot.suspicion->words);
+  }
+  if (!floods_) return;
+  const auto cause = floods_->trips(spec_.name, result.first_tries, words);
+  if (!cause) return;
+  const auto first = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& slot) { return slot.suspicion && slot.suspicion->fingerprint == *cause; });
+  throw Flood(static_cast<std::size_t>(first - slots_.begin()), words.at(*cause));
+}
+
 void Batch::close_parked(BatchResult& result) {
   auto& changes = result.parked;
   if (reloaded_) changes.reloaded = changed_rows_;
@@ -171,6 +199,7 @@ void Batch::close_parked(BatchResult& result) {
       const bool ran = r.failure.has_value();
       changes.added.push_back({{ids[i], r.record->view.offset, r.ordering, r.key, r.previous_key, r.digest.value_or(0), {}, false, ran, r.record->size},
                                ran ? std::optional(r.delay) : std::nullopt});
+      if (ran) changes.failed.emplace_back(ids[i], r.failure->fingerprint);
     }
     return;
   }
@@ -183,6 +212,7 @@ void Batch::close_parked(BatchResult& result) {
       stores_.parked.again(connection_, row.id, *slot.parking->failure, slot.parking->delay);
       DEJA_FAILPOINT(after_parked_again);
       changes.again.emplace_back(row.id, slot.parking->delay);
+      changes.failed.emplace_back(row.id, slot.parking->failure->fingerprint);
     } else {
       changes.removed.push_back(row.id);
       if (row.ordering) orderings.push_back(*row.ordering);

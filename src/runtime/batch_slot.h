@@ -18,6 +18,11 @@ struct Batch::Slot {
     std::chrono::milliseconds delay{0};
   };
   std::optional<Parking> parking;
+  /// It failed in a way that may be its surroundings' fault.
+  struct Suspicion {
+    std::string fingerprint, words;
+  };
+  std::optional<Suspicion> suspicion;
   bool settled = false, ran = false;
 };
 

@@ -2,16 +2,14 @@
 
 #include <algorithm>
 
+#include "runtime/time_of_day.h"
+
 namespace deja::runtime {
 
 using core::BreakerState;
 
 namespace {
 constexpr std::size_t most_entries = 200;
-
-std::int64_t now_of_day() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 }  // namespace
 
 Breakers::Breakers(core::BreakerPolicy policy, core::Log& log, core::Metrics& metrics, std::function<std::int64_t()> wall)
@@ -23,9 +21,9 @@ Breakers::Entry& Breakers::entry(const Need& need) {
   if (entries_.size() >= most_entries)  // names that vary, a defect of the handler's
     std::erase_if(entries_, [](const auto& e) { return e.second.shown == BreakerState::closed && e.second.callers.empty(); });
   auto& made = entries_[need];
-  made.breaker = core::Breaker(policy_);
+  made.breaker = core::Breaker(need.flood ? core::BreakerPolicy{1, policy_.open_for} : policy_);
   made.since_ms = wall_();
-  measure(need.dependency);
+  if (!need.flood) measure(need.dependency);
   return made;
 }
 
@@ -33,7 +31,7 @@ Breakers::Entry& Breakers::entry(const Need& need) {
 void Breakers::measure(const std::string& dependency) {
   auto worst = BreakerState::closed;
   for (const auto& [need, e] : entries_)
-    if (need.dependency == dependency) worst = std::max(worst, e.shown);
+    if (!need.flood && need.dependency == dependency) worst = std::max(worst, e.shown);
   metrics_.gauge("deja_breaker_state", {dependency}).set(static_cast<double>(worst));
 }
 
@@ -44,6 +42,7 @@ void Breakers::show(const Need& need, Entry& entry) {
   entry.shown = state;
   entry.since_ms = wall_();
   if (state == BreakerState::closed) entry.cause.clear();
+  if (need.flood) return;
   measure(need.dependency);
   if (opens && !opened_before)
     log_.error("breaker is open; what needs the dependency waits, nothing is spent", {{"dependency", need.dependency}, {"handler", need.handler}, {"cause", entry.cause}});
@@ -108,7 +107,8 @@ bool Breakers::reset(const Need& need) {
 std::vector<core::BreakerStatus> Breakers::all() const {
   const std::lock_guard lock(mutex_);
   std::vector<core::BreakerStatus> list;
-  for (const auto& [need, e] : entries_) list.push_back({need.dependency, need.handler, std::string(core::in_words(e.shown)), e.since_ms, e.cause});
+  for (const auto& [need, e] : entries_)
+    if (!need.flood) list.push_back({need.dependency, need.handler, std::string(core::in_words(e.shown)), e.since_ms, e.cause});
   return list;
 }
 

@@ -16,9 +16,10 @@
 
 namespace deja::runtime {
 
-/// What a handler needs and was refused: the breaker of a dependency that it named in Unavailable.
+/// What a handler needs and was refused: the breaker of a dependency that it named in Unavailable, or that its flood guard lets it go on.
 struct Need {
   std::string dependency, handler;
+  bool flood = false;  ///< then without a dependency; one refusal opens it, and it is shown by the flood guard
   auto operator<=>(const Need&) const = default;
 };
 

@@ -22,6 +22,7 @@
 #include "runtime/breakers.h"
 #include "runtime/budgets.h"
 #include "runtime/dependencies.h"
+#include "runtime/floods.h"
 #include "runtime/key_source.h"
 #include "runtime/watchdog.h"
 
@@ -47,6 +48,7 @@ struct Context {
   Watchdog& watchdog;
   Breakers& breakers;
   Budgets& budgets;
+  Floods& floods;
   std::function<void(Stop)> stop;  // ends the process with a named cause; the first one counts
 };
 

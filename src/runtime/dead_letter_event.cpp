@@ -1,8 +1,8 @@
 #include "runtime/dead_letter_event.h"
 
 #include <algorithm>
-#include <cctype>
 
+#include "core/fingerprint.h"
 #include "core/keys.h"
 #include "core/utf8.h"
 #include "runtime/handler_event.h"
@@ -28,17 +28,6 @@ std::string clean_text(std::string_view text, std::size_t max) {
   return out;
 }
 
-// Numbers and ids vary from record to record; without them ten thousand errors read as three causes.
-std::string normalised(std::string_view message) {
-  std::string out;
-  for (const char c : message.substr(0, 512)) {
-    const bool digit = std::isdigit(static_cast<unsigned char>(c)) != 0;
-    if (!digit) out += c;
-    else if (out.empty() || out.back() != '#') out += '#';
-  }
-  return out;
-}
-
 bool allowed(const std::vector<std::string>& patterns, std::string_view name) {
   return std::any_of(patterns.begin(), patterns.end(), [&](std::string_view p) {
     return p == "*" || p == name || (p.ends_with('*') && name.starts_with(p.substr(0, p.size() - 1)));
@@ -59,7 +48,7 @@ postgres::NewDeadLetter dead_letter_of(const PreparedRecord& record, const std::
   letter.cause = cause;
   letter.stage = stage;
   letter.error = clean_text(error, max_error);
-  letter.fingerprint = core::to_text(core::FramedHash().part(type).part(stage).part(normalised(letter.error)).finish_uuid()).substr(0, 8);
+  letter.fingerprint = core::failure_fingerprint(type, stage, letter.error);
   letter.attempts = record.source->view.attempt;
   if (const auto* parked = record.parked) {
     letter.incarnation = parked->incarnation;

@@ -55,21 +55,18 @@ class Engine::Impl {
   Impl(EngineOptions options, std::vector<detail::HandlerSpec> handlers, core::Log& log, core::Metrics& metrics)
       : options_(std::move(options)), handlers_(std::move(handlers)), log_(log), metrics_(metrics), dependencies_(log, metrics),
         watchdog_(options_.handler_timeout, clock_, [this](std::string cause) { stop_with(Stop(exit_code::defect, cause)); }),
-        breakers_(options_.breaker, log_, metrics_), budgets_({options_.retry_budget_ratio}, metrics_), registry_(options_.schema, options_.group),
+        breakers_(options_.breaker, log_, metrics_), budgets_({options_.retry_budget_ratio}, metrics_),
+        floods_(options_.flood, options_.breaker.open_for, clock_, log_, metrics_), registry_(options_.schema, options_.group),
         watch_(connection_options(options_), [this](const std::string& what) { log_.warn("a link to Postgres is given up", {{"cause", what}}); }),
         context_{log, metrics, clock_,
                  {options_.keys.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
                   options_.handler_timeout, max_event_bytes(options_.producer),
                   {options_.retry_max_attempts, {options_.backoff_base, options_.backoff_max}, options_.retry_deadline}, options_.park_max, options_.park_key_max,
                   options_.park_or_die},
-                 {{options_.schema, options_.instance}, postgres::KeyStore(options_.schema), postgres::OutboxStore(options_.schema),
-                  postgres::DeadLetterStore(options_.schema, options_.group, options_.build),
-                  postgres::AuditLogStore(options_.schema), postgres::EventTopicStore(options_.schema, options_.group),
-                  postgres::BreakerStore(options_.schema, options_.group, options_.instance),
-                  postgres::ParkedStore(options_.schema, options_.group, options_.build), postgres::BudgetStore(options_.schema, options_.group)},
+                 {options_.schema, options_.group, options_.instance, options_.build, options_.flood.window},
                  dependencies_, watched(connection_options(options_), watch_), options_.schema, options_.keys, options_.start_from,
                  options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
-                 options_.crash_max_starts, alone_, watchdog_, breakers_, budgets_,
+                 options_.crash_max_starts, alone_, watchdog_, breakers_, budgets_, floods_,
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}
 
   ~Impl() { halt(); }
@@ -77,6 +74,7 @@ class Engine::Impl {
   void start(const Pause& pause) {
     check_handlers(handlers_);
     check_previous_handlers(handlers_, options_.keys);
+    for (const auto& handler : handlers_) floods_.add(handler.name);
     // early: the idempotent producer takes a moment to get its id from a broker
     relay_ = std::make_unique<Relay>(options_.producer, options_.client_id, context_.backoff, log_);
     check_database(options_, context_.connection, handlers_, registry_, log_, pause);
@@ -137,6 +135,7 @@ class Engine::Impl {
     s.instance = options_.instance;
     s.dependencies = dependencies_.all();
     s.breakers = breakers_.all();
+    s.floods = floods_.all();
     s.budgets = budgets_.all();
     {
       const std::lock_guard lock(mutex_);
@@ -219,6 +218,7 @@ class Engine::Impl {
   Watchdog watchdog_;
   Breakers breakers_;
   Budgets budgets_;
+  Floods floods_;
   postgres::RegistryStore registry_;
   postgres::LinkWatch watch_;
   Context context_;

@@ -12,6 +12,7 @@
 #include <deja/handler.h>
 
 #include "core/breaker.h"
+#include "core/flood_guard.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/status.h"
@@ -35,6 +36,7 @@ struct EngineOptions {
   std::chrono::milliseconds dedup_window{21LL * 86'400'000};
   std::int32_t crash_max_starts = 3;
   core::BreakerPolicy breaker;
+  core::FloodPolicy flood;
   std::chrono::milliseconds postgres_lost{10000}, drain_timeout{30000}, startup_timeout{60000}, handler_timeout{60000}, backoff_base{200}, backoff_max{60000}, retry_deadline{3'600'000};
   std::int32_t retry_max_attempts = 5;
   std::size_t park_max = 10'000, park_key_max = 1'000;

@@ -47,6 +47,12 @@ struct DependencyAway : std::runtime_error {
   std::optional<std::chrono::milliseconds> retry_after;
 };
 
+/// The record at `index` fails as most records do, which is taken for an outage.
+struct Flood : std::runtime_error {
+  Flood(std::size_t i, const std::string& cause) : std::runtime_error(cause), index(i) {}
+  std::size_t index;
+};
+
 /// The record at `index` would have to be parked, and a bound is reached (park.policy = pause).
 struct NoRoom : std::runtime_error {
   explicit NoRoom(std::size_t i) : std::runtime_error("no room to park a record"), index(i) {}
@@ -64,7 +70,7 @@ struct HandlerTooSlow : std::runtime_error {
 inline bool is_batch_outcome(const std::exception& e) {
   return dynamic_cast<const Fenced*>(&e) || dynamic_cast<const DatabaseAway*>(&e) || dynamic_cast<const RepeatBatch*>(&e) ||
          dynamic_cast<const NeedsSavepoints*>(&e) || dynamic_cast<const FailedAtCommit*>(&e) || dynamic_cast<const DependencyAway*>(&e) ||
-         dynamic_cast<const HandlerTooSlow*>(&e) || dynamic_cast<const NoRoom*>(&e) || dynamic_cast<const Stop*>(&e);
+         dynamic_cast<const HandlerTooSlow*>(&e) || dynamic_cast<const NoRoom*>(&e) || dynamic_cast<const Flood*>(&e) || dynamic_cast<const Stop*>(&e);
 }
 
 }  // namespace deja::runtime

@@ -106,6 +106,7 @@ Next Lane::work(Worker& worker) {
     doubtful_ = true;
     settle(worker);
   }
+  if (owned_ && !doubtful_ && !close_by && seen_trips_ != context_.floods.trips_so_far()) give_attempts_back(worker);
   if (parked_changed_ && owned_ && !doubtful_ && !close_by) take_changes_of_operators(worker);
   // what waits for a dependency need not wait to close; what waits for the database has to
   if (now < not_before_ && (!close_by || doubtful_)) return Next::at(close_by ? std::min(*close_by, not_before_) : not_before_);
@@ -183,6 +184,7 @@ Next Lane::run(Worker& worker, const Try& batch) {
   Batch transaction(context_.batch, context_.stores, connection, worker.prepared(), spec_, *handler->instance, row_, parked_, worker.random());
   worker.call().of(spec_.name, partition_.topic + "/" + std::to_string(partition_.number));
   transaction.watched_by(worker.call());
+  transaction.guarded_by(context_.floods);
   const auto refund = [&] { batch.drain ? refund_parked(worker) : refund_start(worker); };
   try {
     const auto turn = context_.alone.enter(batch.alone);
@@ -222,6 +224,16 @@ Next Lane::run(Worker& worker, const Try& batch) {
     refund();
     refused_in_drain_ = batch.drain;
     return refused(worker, e);
+  } catch (const Flood& e) {
+    batch.plan.forget_failure();
+    if (e.index > 0) {
+      batch.plan.stop_before(e.index);
+      return Next::now();
+    }
+    metrics_->unavailable();
+    refund();
+    refused_in_drain_ = batch.drain;
+    return held_by_flood(worker, e);
   } catch (const DatabaseAway&) {
     if (result.commit_sent) {
       in_doubt_ = std::move(result);
@@ -290,6 +302,7 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
     else need_no_more();
   }
   context_.budgets.delivered(spec_.name, result.first_deliveries);
+  context_.floods.delivered(spec_.name, result.first_tries, result.failed_again);
   set_row(result.row);
   remember(result.parked);
   {

@@ -148,6 +148,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   void reload_parked(Worker& worker);
   void take_changes_of_operators(Worker& worker);
   void remember(const ParkedChanges& changes);
+  void give_attempts_back(Worker& worker);
   void forget_parked();
   Next wake_for_parked(Next next) const;
   bool mark_published(Worker& worker, bool clean);
@@ -160,6 +161,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   Next breaker_is_open(const Need& need, core::Steady::time_point ask_again);
   Next unless_closing(Next later) const;
   Next refused(Worker& worker, const DependencyAway& e);
+  Next held_by_flood(Worker& worker, const Flood& e);
   std::string blocker(const Need& need) const;
   void give_turns_back();
   void granted();
@@ -218,6 +220,14 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
     bool alone = false, started = false;    // started: its start is on record, by this owner
   };
   Drain drain_;
+  struct FailedAttempt {
+    core::Steady::time_point at;
+    std::int64_t id = 0;  // the parked row's
+    std::string fingerprint;
+  };
+  std::deque<FailedAttempt> failed_attempts_;  // within the flood guard's window
+  std::uint64_t seen_trips_ = 0;               // of flood guards
+  std::string flood_cause_;
   bool drained_last_ = false;                            // live records and parked ones take turns
   bool refused_in_drain_ = false;                        // what needs_ is about
   core::Steady::time_point no_room_until_{};             // no live records before

@@ -43,7 +43,9 @@ std::optional<Next> Lane::wait_for_breakers() {
 
 Next Lane::breaker_is_open(const Need& need, core::Steady::time_point ask_again) {
   not_before_ = ask_again;
-  set_pause(need.dependency + " is unavailable, says the handler; its breaker is open", blocker(need));
+  set_pause(need.flood ? "flood: most records fail with one cause, which is taken for an outage (deja flood): " + flood_cause_
+                       : need.dependency + " is unavailable, says the handler; its breaker is open",
+            blocker(need));
   return unless_closing(Next::at(not_before_));
 }
 
@@ -65,9 +67,21 @@ Next Lane::refused(Worker& worker, const DependencyAway& e) {
   return unless_closing(wait(worker, why + ", says the handler", blocker(need), e.retry_after));
 }
 
+// What fails like most do waits, and is tried again like what needs a dependency.
+Next Lane::held_by_flood(Worker& worker, const Flood& e) {
+  const Need need{{}, spec_.name, true};
+  if (std::find(needs_.begin(), needs_.end(), need) == needs_.end()) needs_.push_back(need);
+  flood_cause_ = e.what();
+  const auto now = context_.clock.now();
+  context_.breakers.failed(need, this, now, worker.random().unit(), milliseconds(0), e.what());
+  give_turns_back();
+  return breaker_is_open(need, now + ask_again_after);
+}
+
 std::string Lane::blocker(const Need& need) const {
-  if (refused_in_drain_) return need.dependency + (drain_.rows.empty() ? "" : " (parked, offset " + std::to_string(drain_.rows.front().record.view.offset) + ")");
-  return need.dependency + (current_.empty() ? "" : " (offset " + std::to_string(current_.front().view.offset) + ")");
+  const auto name = need.flood ? std::string("flood guard") : need.dependency;
+  if (refused_in_drain_) return name + (drain_.rows.empty() ? "" : " (parked, offset " + std::to_string(drain_.rows.front().record.view.offset) + ")");
+  return name + (current_.empty() ? "" : " (offset " + std::to_string(current_.front().view.offset) + ")");
 }
 
 // What it tries now has no outcome: somebody else may probe meanwhile.
@@ -79,7 +93,8 @@ void Lane::give_turns_back() {
 void Lane::granted() {
   for (const auto& need : needs_) {
     context_.breakers.succeeded(need, this);
-    context_.dependencies.up(need.dependency);
+    if (need.flood) context_.floods.over(spec_.name);
+    else context_.dependencies.up(need.dependency);
   }
   needs_.clear();
   refused_in_drain_ = false;
@@ -88,7 +103,10 @@ void Lane::granted() {
 // The record that was refused is not this lane's any more, or ended otherwise.
 void Lane::need_no_more() {
   for (const auto& need : needs_)
-    if (context_.breakers.left(need, this)) context_.dependencies.forget(need.dependency);
+    if (context_.breakers.left(need, this)) {
+      if (need.flood) context_.floods.over(spec_.name);
+      else context_.dependencies.forget(need.dependency);
+    }
   needs_.clear();
   refused_in_drain_ = false;
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <unordered_set>
 
 #include "core/drain_turn.h"
@@ -17,6 +18,7 @@ using std::chrono::milliseconds;
 namespace {
 constexpr milliseconds look_for_room_after{1000};  // an operator may have made some
 constexpr milliseconds ask_budget_after{500};
+constexpr std::size_t most_failed_attempts = 10'000;  // beyond them the oldest stay spent
 }
 
 bool Lane::drains_next() {
@@ -148,6 +150,28 @@ void Lane::reload_parked(Worker& worker) {
   remember(changes);
 }
 
+// R2: failures that turn out to be an outage's were no fault of their records.
+void Lane::give_attempts_back(Worker& worker) {
+  const auto trips = context_.floods.trips_so_far();
+  const auto outage = context_.floods.fingerprint(spec_.name);
+  const auto since = context_.clock.now() - context_.floods.window();
+  std::map<std::int64_t, std::int32_t> attempts;  // by the row's id
+  if (outage)
+    for (const auto& f : failed_attempts_)
+      if (f.at >= since && f.fingerprint == *outage) ++attempts[f.id];
+  if (!attempts.empty()) {
+    if (!context_.stores.parked.give_back(worker.connection(), row_, attempts)) throw Fenced();
+    DEJA_FAILPOINT(after_attempts_given_back);
+    for (auto& row : drain_.rows)
+      if (const auto found = attempts.find(row.id); found != attempts.end()) {
+        row.attempts = std::max(0, row.attempts - found->second);
+        row.record.view.attempt = row.attempts + 1;
+      }
+    std::erase_if(failed_attempts_, [&](const FailedAttempt& f) { return f.fingerprint == *outage; });
+  }
+  seen_trips_ = trips;
+}
+
 // What was refused and waits may be what the order is about.
 void Lane::take_changes_of_operators(Worker& worker) {
   parked_changed_ = false;
@@ -172,12 +196,15 @@ void Lane::remember(const ParkedChanges& changes) {
   }
   for (const auto& row : changes.added) parked_.add(remembered(row, now));
   for (const auto id : changes.promoted) parked_.set_due(id, now);
+  for (const auto& [id, fingerprint] : changes.failed) failed_attempts_.push_back({now, id, fingerprint});
+  while (!failed_attempts_.empty() && (failed_attempts_.size() > most_failed_attempts || failed_attempts_.front().at < now - context_.floods.window())) failed_attempts_.pop_front();
   if (parked_.empty()) waits_for_budget_ = false;
   parked_records_ = static_cast<std::int64_t>(parked_.size());
 }
 
 void Lane::forget_parked() {
   parked_.clear();
+  failed_attempts_.clear();
   parked_records_ = 0;
   drain_ = {};
   refused_in_drain_ = drained_last_ = false;

@@ -17,7 +17,7 @@ constexpr std::int64_t segment_bytes = 64LL << 20;
 
 // Label values must be few: the words before the first colon or bracket.
 std::string cause_label(const std::string& cause) {
-  for (const char* known : {"paused by an operator", "postgres is away", "log lost", "waiting for a lock", "Kafka does not answer", "no room to park a record"})
+  for (const char* known : {"paused by an operator", "postgres is away", "log lost", "waiting for a lock", "Kafka does not answer", "no room to park a record", "flood"})
     if (cause.starts_with(known)) return known;
   return cause.find(" is unavailable") != std::string::npos ? "dependency is unavailable" : "other";
 }
@@ -78,6 +78,7 @@ void Supervisor::run() {
         tidy_outbox();
       }
       sync_breakers(measure);
+      sync_floods(measure);
       report_deliveries(measure);
     } catch (const std::exception& e) {
       const auto failure = postgres::classify(e, connection_ && !connection_->broken());
@@ -211,9 +212,14 @@ void Supervisor::leave() {
     if (!entered_ || !connection_ || connection_->broken()) return;
     registry_.leave(*connection_, instance_);
     DEJA_FAILPOINT(after_registry_exit);
-    if (breakers_in_rows_.empty()) return;
-    context_.stores.breakers.leave(*connection_);
-    DEJA_FAILPOINT(after_breaker_exit);
+    if (!breakers_in_rows_.empty()) {
+      context_.stores.breakers.leave(*connection_);
+      DEJA_FAILPOINT(after_breaker_exit);
+    }
+    if (!floods_in_rows_.empty()) {
+      context_.stores.floods.leave(*connection_);
+      DEJA_FAILPOINT(after_flood_exit);
+    }
   } catch (const std::exception&) {  // the row grows old instead
   }
 }
@@ -242,6 +248,21 @@ void Supervisor::sync_breakers(bool measure) {
   DEJA_FAILPOINT(after_breaker_sync);
   for (const auto& b : asked) context_.breakers.reset({b.dependency, b.handler});
   breakers_in_rows_ = now;
+}
+
+// For `deja flood`, as above. A ruling is asked for as long as there is something to rule.
+void Supervisor::sync_floods(bool measure) {
+  context_.floods.forget();
+  const auto now = context_.floods.all();
+  const bool watching = std::all_of(now.begin(), now.end(), [](const auto& f) { return f.state == core::in_words(core::FloodState::watching); });
+  if (now.empty() || (!measure && watching && now == floods_in_rows_)) return;
+  const auto rulings = context_.stores.floods.sync(connection(), now);
+  DEJA_FAILPOINT(after_flood_sync);
+  floods_in_rows_ = now;
+  for (const auto& r : rulings) {
+    const bool ruled = r.poison ? context_.floods.rule_poison(r.handler, r.fingerprint) : context_.floods.rule_outage(r.handler, r.fingerprint);
+    if (ruled && r.poison) context_.breakers.reset({{}, r.handler, true});
+  }
 }
 
 // For the retry budget, which the fleet shares. A quiet program asks only now and then, for the gauges.

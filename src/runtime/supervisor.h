@@ -34,6 +34,7 @@ class Supervisor {
   void measure_lanes();
   void show_pauses();
   void sync_breakers(bool measure);
+  void sync_floods(bool measure);
   void enter();
   void leave();
   void report_deliveries(bool measure);
@@ -60,6 +61,7 @@ class Supervisor {
   std::set<kafka::Partition> shown_;                            // partitions whose gauges are exported
   std::map<std::int32_t, std::string> pauses_in_rows_;          // by the row's id
   std::vector<core::BreakerStatus> breakers_in_rows_;
+  std::vector<core::FloodStatus> floods_in_rows_;
   core::Steady::time_point next_advance_{};
   std::set<std::pair<std::string, std::string>> shown_pauses_;  // topic, cause
   std::mutex mutex_;

@@ -258,6 +258,22 @@ class OperatedLive(Parked):
         return condition
 
 
+class Flooded(Scenario):
+    """Most records fail with one cause, after some of them were parked for it."""
+    name, more = "flood", {"flood.ratio": 0.5, "retry.max.attempts": 20, "retry.backoff.base.ms": 500, "retry.backoff.max.ms": 500}
+
+    def begin(self, world, arms):
+        world.database.run("alter table probe_effects add constraint broken check (false) not valid")
+        try:
+            world.produce_doing(*["ok"] * 80, key=lambda n: f"f{n}".encode())
+            program = world.start(list(arms), self.instance)
+            wait_until(lambda: (program.report.hits()["after-attempts-given-back"] and program.report.hits()["after-flood-sync"])
+                       or not program.alive() or program.stopped(), PATIENCE, "the flood")
+        finally:
+            world.database.run("alter table probe_effects drop constraint broken")
+        return program
+
+
 class Rebalanced(Scenario):
     """A second member joins."""
     name, instance = "rebalance", None
@@ -273,5 +289,5 @@ class Rebalanced(Scenario):
 
 
 SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Refunded(), Marked(), Restored(),
-             Reset(), Gapped(), Parked(), ParkedSuspect(), ParkedRefunded(), ParkedReset(), Operated(), OperatedLive()]
+             Reset(), Gapped(), Parked(), ParkedSuspect(), ParkedRefunded(), ParkedReset(), Operated(), OperatedLive(), Flooded()]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -136,11 +136,11 @@ class World:
             first = self.cluster.produce(self.topic, partition, records)
             self.ends[partition] = first + len(records)
 
-    def produce_doing(self, *doings):
+    def produce_doing(self, *doings, key=lambda number: b"s"):
         """One record each, in partition 0."""
         n = self.sets
         self.sets += 1
-        records = [(b"s", json.dumps({"id": f"{n}.s{number}", "seq": number, "do": do}).encode(), [(KEY, f"{n}.s{number}".encode())])
+        records = [(key(number), json.dumps({"id": f"{n}.s{number}", "seq": number, "do": do}).encode(), [(KEY, f"{n}.s{number}".encode())])
                    for number, do in enumerate(doings)]
         self.ends[0] = self.cluster.produce(self.topic, 0, records) + len(records)
 

@@ -41,6 +41,12 @@ def _is_good(record, attempts):
     return script is not None and (script[2].partition(":")[0] not in BAD or _heals(script[2], attempts))
 
 
+def _was_parked(place, letters, holders):
+    """Of a dead letter: it failed, or lost its key to a record that did not wait for it."""
+    cause = letters.get(place)
+    return cause in record_order.IN_TURN or (cause == "conflict" and not any(other[:2] == place[:2] and other[2] < place[2] for other in holders))
+
+
 def check_dispositions(log, database, findings, group, attempts=1):
     """Returns (Counter of outcomes, effects in the order of their records). `attempts`: retry.max.attempts. probe_effects
     needs what record_order.COLUMNS adds."""
@@ -102,10 +108,10 @@ def check_dispositions(log, database, findings, group, attempts=1):
                         findings.add(f"dead of {letters[place]} instead of {wanted}", where(place))
             else:
                 outcomes["duplicate"] += 1
-                waited = [other for other in places if other[:2] == place[:2] and other[2] < place[2] and letters.get(other) in record_order.IN_TURN
+                waited = [other for other in places if other[:2] == place[:2] and other[2] < place[2] and _was_parked(other, letters, holders)
                           and records[other].value == records[place].value]
-                if waited and not holders:
-                    continue  # a twin of one that was parked then, and is dead since
+                if waited:
+                    continue  # a twin of one that was parked then, and is dead since; another one may have the key now
                 if not holders:
                     findings.add("a record without a disposition", f"{where(place)}, {_script(records[place])}, of its key {places}")
                 elif records[holders[0]].value != records[place].value:

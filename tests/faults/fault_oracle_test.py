@@ -48,6 +48,22 @@ class TheOracle(unittest.TestCase):
         self.assertEqual(findings, [])
         self.assertEqual(outcomes, {"processed": 3, "exhausted": 1, "rejected": 1, "duplicate": 2})
 
+    def test_finds_nothing_where_a_dead_records_key_is_another_ones_now(self):
+        self.add("other", "ok", "k1", "processed")  # waited behind it
+        self.assertEqual(self.judge()[1], [])
+
+    def test_finds_nothing_where_a_parked_record_with_a_twin_lost_its_key(self):
+        self.add("a7", "throw:1", "k7", "conflict")
+        self.add("a7", "throw:1", "k7", "duplicate")
+        self.add("other", "ok", "k7", "processed")
+        self.log = [each._replace(key=None) if each.offset > 6 else each for each in self.log]  # so it did not wait
+        self.assertEqual(self.judge()[1], [])
+
+    def test_a_conflict_taken_for_a_duplicate(self):
+        self.add("other", "ok", "k3", "conflict")
+        self.add("other", "ok", "k3", "duplicate")
+        self.assert_finds("a duplicate with another value")
+
     def test_lost_effect(self):
         del self.effects[0]
         self.assert_finds("a record without a disposition")

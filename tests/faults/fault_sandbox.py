@@ -260,20 +260,22 @@ def _end_now(*_):
 _stack = None
 
 
-def main(workers=3, own_servers=False):
-    """Runs the cases of the file, `workers` at one time; words on the command line choose those whose name has one of them."""
+def main(workers=3, own_servers=False, words=None):
+    """Runs the cases of the file, `workers` at one time; words choose those whose name has one of them. `words`: of a file that has a command
+    line, and seeds, of its own."""
     global _stack
     # Tests that ctest ends must not leave their programs behind.
     signal.signal(signal.SIGTERM, _end_now)
     cases = list(_cases(unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])))
-    words = sys.argv[1:]
-    if words:
-        cases = [case for case in cases if any(word in case.id() for word in words)]
+    asked = sys.argv[1:] if words is None else words
+    if asked:
+        cases = [case for case in cases if any(word in case.id() for word in asked)]
     if LONG:
         cases = [case for case in cases if getattr(getattr(case, case._testMethodName), "is_longer", False)]
     if not cases:
         sys.exit("no such case")
-    print(f"seed {SEED} (DEJA_TEST_SEED={SEED} repeats it)", flush=True)
+    if words is None:
+        print(f"seed {SEED} (DEJA_TEST_SEED={SEED} repeats it)", flush=True)
     if own_servers:
         _stack = Stack()
     try:

@@ -112,7 +112,7 @@ class WhenAHandlerFails(RedeliveryTest):
         """A batch of exactly 500: they queue up behind one that waits at the gate."""
         gate = self.gate()
         self.put(record("first", "unavailable", 0, b"first"))
-        program = self.start(attempts(2, NEVER) | {"batch.max.records": 500})
+        program = self.start(attempts(2, NEVER) | {"batch.max.records": 500, "flood.ratio": 1.0})
         self.await_in_batch(program)
         self.put(*(record(f"r{n}", do if n in bad else "ok", n, b"k%d" % n) for n in range(500)))
         wait_until(lambda: self.lane()["queued_records"] == 500, 60, "500 records in the lane's queue", program)
@@ -430,6 +430,23 @@ class WhenParkedRecordsWait(RedeliveryTest):
         self.database.run("update probe_switches set value = false")
         self.assertEqual(self.finish(program)[0], {"processed": 4})
         self.assertEqual(self.database.value("select attempt from probe_effects where id = 'a1'"), 1)
+
+    def test_D9_R2_a_record_that_failed_before_loses_nothing_in_an_outage(self):
+        self.database.run("insert into probe_switches values ('down', true)")
+        self.database.run("alter table probe_switches rename to switches; create view probe_switches as select name, value, 1 / (length(name) - 4) as broken from switches "
+                          "where 1 / (length(name) - 4) > 0")
+        self.put(record("a0", "unavailable", 0, b"a"))
+        program = self.start(attempts(2, NEVER) | {"breaker.failure.count": 1, "breaker.open.ms": 100})
+        self.await_parked(1, program)
+        self.assertEqual(self.parked("attempt"), [1])
+        self.database.run("drop view probe_switches; alter table switches rename to probe_switches")
+        self.must("parked", "retry", str(self.parked("id")[0]), "--reason", "it is mended", "--yes", "--group", self.group, program="deja")
+        self.await_pause("probe is unavailable", program)
+        self.await_metric("deja_attempts_total", 5, program, result="unavailable")
+        self.assertEqual((self.parked("attempt"), self.letters()), ([1], 0), "its last attempt is not spent")
+        self.database.run("update probe_switches set value = false")
+        self.assertEqual(self.finish(program)[0], {"processed": 1})
+        self.assertEqual(self.database.value("select attempt from probe_effects where id = 'a0'"), 2)
 
     def test_D2_B5_parked_records_of_a_log_that_is_gone(self):
         """They keep their place before those of the new log, and a dead letter beside that of the new log's record at the same offset."""

@@ -115,7 +115,7 @@ class Reread : public ::testing::Test {
   postgres::PreparedStatements prepared_;
   const postgres::LaneName name_{"g", "t", 0, 0};
   const runtime::BatchSettings settings_{.scope = "g", .dlq_topic = {}, .group = "g"};
-  const runtime::Stores stores_{{"deja", "test"}, postgres::KeyStore("deja"), postgres::OutboxStore("deja"), postgres::DeadLetterStore("deja", "g", "test"), postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "g"), postgres::BreakerStore("deja", "g", "test"), postgres::ParkedStore("deja", "g", "test"), postgres::BudgetStore("deja", "g")};
+  const runtime::Stores stores_{"deja", "g", "test", "test", std::chrono::minutes(1)};
   core::ParkedSet parked_;
   core::Random random_{1};
   std::optional<detail::HandlerSpec> spec_;

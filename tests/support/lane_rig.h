@@ -135,8 +135,7 @@ class LaneRig {
   std::unique_ptr<detail::HandlerInstance> handler_;
   runtime::BatchSettings settings_;
   runtime::Preparer preparer_;
-  runtime::Stores stores_{{"deja", "test"}, postgres::KeyStore("deja"), postgres::OutboxStore("deja"), postgres::DeadLetterStore("deja", "test", "test"),
-                                 postgres::AuditLogStore("deja"), postgres::EventTopicStore("deja", "test"), postgres::BreakerStore("deja", "test", "test"), postgres::ParkedStore("deja", "test", "test"), postgres::BudgetStore("deja", "test")};
+  runtime::Stores stores_{"deja", "test", "test", "test", std::chrono::minutes(1)};
   core::ParkedSet parked_;
   core::Random random_{1};
   std::unique_ptr<postgres::Connection> connection_;

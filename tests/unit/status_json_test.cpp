@@ -34,6 +34,7 @@ TEST(StatusJson, EveryFieldStandsUnderItsOwnName) {
                    .paused_seconds = 1.5}};
   status.dependencies = {{.name = "postgres", .up = false, .cause = "connection refused"}};
   status.breakers = {{.dependency = "ledger-api", .handler = "settle", .state = "half_open", .since_ms = 1'700'000'000'123, .cause = "ledger-api is unavailable"}};
+  status.floods = {{.handler = "settle", .state = "outage", .since_ms = 1'700'000'000'123, .cause = "boom", .fingerprint = "0348e98f"}};
   status.budgets = {{.handler = "settle", .tokens = 80, .amplification = 1.25}};
   status.last_duplicates = {{.topic = "payments",
                              .partition = 2,
@@ -50,6 +51,7 @@ TEST(StatusJson, EveryFieldStandsUnderItsOwnName) {
                "paused_cause": "postgres", "blocked_by": "postgres at 7", "paused_seconds": 1.5}],
     "dependencies": [{"name": "postgres", "up": false, "cause": "connection refused"}],
     "breakers": [{"dependency": "ledger-api", "handler": "settle", "state": "half_open", "since": "2023-11-14T22:13:20.123Z", "cause": "ledger-api is unavailable"}],
+    "floods": [{"handler": "settle", "state": "outage", "since": "2023-11-14T22:13:20.123Z", "cause": "boom", "fingerprint": "0348e98f"}],
     "budget": [{"handler": "settle", "tokens": 80, "amplification": 1.25}],
     "last_duplicates": [{"topic": "payments", "partition": 2, "offset": 99, "cause": "producer", "first_topic": "payments",
                          "first_partition": 2, "first_offset": 42, "age_seconds": 12.25}]})"));

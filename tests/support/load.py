@@ -1,4 +1,4 @@
-"""The input of a chaos run: scripts for deja-probe with duplicates, conflicts, poison and several events, sent while faults go on."""
+"""The input of a run with random faults: scripts for deja-probe with duplicates, conflicts, poison and several events, sent while faults go on."""
 
 import json
 import random
@@ -17,11 +17,12 @@ DUPLICATES, CONFLICTS, REMEMBERED = 0.06, 0.005, 3000
 
 class Load:
     """The same seed gives the same records, in the same order. next() gives (topic, record key, value, headers)."""
+    conflicts = CONFLICTS
 
-    def __init__(self, seed, topics, record_keys=400):
+    def __init__(self, seed, topics, record_keys=400, kinds=None):
         self.dice, self.topics, self.record_keys = random.Random(f"load {seed}"), topics, record_keys
         self.number, self.sent = 0, []
-        self.seed = seed
+        self.seed, self.kinds = seed, kinds or KINDS
 
     def next(self):
         dice = self.dice.random()
@@ -29,7 +30,7 @@ class Load:
             # near ones as a retry of the producer, far ones as a resend
             near = self.dice.random() < 0.7
             return self.sent[-1 - min(int(self.dice.expovariate(0.2)), len(self.sent) - 1)] if near else self.dice.choice(self.sent)
-        if self.sent and dice < DUPLICATES + CONFLICTS:
+        if self.sent and dice < DUPLICATES + self.conflicts:
             topic, key, _, headers = self.dice.choice(self.sent)
             return topic, key, self._script("ok"), headers
         record = self._new()
@@ -39,7 +40,7 @@ class Load:
         return record
 
     def _new(self):
-        (kind,) = self.dice.choices([kind for kind, _ in KINDS], [weight for _, weight in KINDS])
+        (kind,) = self.dice.choices([kind for kind, _ in self.kinds], [weight for _, weight in self.kinds])
         record_key = f"r{self.dice.randrange(self.record_keys):03}".encode()
         # a record key has one topic, and with it one partition: there its records have an order
         topic = self.topics[partition_for(record_key + b"?", len(self.topics))]
