@@ -2,6 +2,7 @@
 #include <map>
 #include <unordered_set>
 
+#include "core/drain_turn.h"
 #include "failpoints/failpoint.h"
 #include "postgres/errors.h"
 #include "runtime/failures.h"
@@ -20,15 +21,16 @@ constexpr milliseconds ask_budget_after{500};
 constexpr std::size_t most_failed_attempts = 10'000;  // beyond them the oldest stay spent
 }
 
-// What was refused goes on before anything else does: its dependency is asked with it.
 bool Lane::drains_next() {
-  if (!needs_.empty()) return refused_in_drain_;
-  if (!drain_.rows.empty()) return true;
-  const auto due = next_drain();
-  if (!due || *due > context_.clock.now()) return false;
-  if (!drained_last_ || context_.clock.now() < no_room_until_) return true;
-  const std::lock_guard lock(mutex_);
-  return current_.empty() && queue_.empty();
+  const auto now = context_.clock.now();
+  core::LaneTurn turn;
+  if (!needs_.empty()) turn.refused_in_drain = refused_in_drain_;
+  turn.drain_begun = !drain_.rows.empty();
+  turn.drain_due = next_drain();
+  turn.drained_last = drained_last_;
+  turn.live_held_up = now < no_room_until_;
+  turn.live_waiting = !current_.empty() || queued() > 0;
+  return core::drains_next(turn, now);
 }
 
 Next Lane::run_drain(Worker& worker) {
@@ -89,15 +91,10 @@ void Lane::ask_budget(Worker& worker, std::vector<std::int64_t>& ids) {
   waits_for_budget_ = granted < wanted;
   if (granted == wanted) return;
   budget_until_ = context_.clock.now() + ask_budget_after + milliseconds(static_cast<int>(worker.random().unit() * 200));
-  std::erase_if(ids, [&](std::int64_t id) { return again(id) && --granted < 0; });
+  core::keep_within_budget(ids, parked_, granted);
 }
 
-std::optional<core::Steady::time_point> Lane::next_drain() const {
-  const auto first = parked_.next_due(false);
-  auto any = parked_.next_due();
-  if (any) any = std::max(*any, budget_until_);
-  return first && any ? std::min(*first, *any) : any;
-}
+std::optional<core::Steady::time_point> Lane::next_drain() const { return core::next_drain(parked_, budget_until_); }
 
 // park.policy = pause: live records wait until a parked one is done.
 Next Lane::no_room(Worker& worker) {
