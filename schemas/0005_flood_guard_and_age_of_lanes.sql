@@ -1,4 +1,5 @@
--- oldest binary: 4
+-- oldest binary: 5
+-- A program built for version 4 knows nothing of suspect_records, and would run together what may have ended its owner before.
 
 -- What the flood guard of each process says, for operators. No part of the protocol.
 create table {schema}.floods (
@@ -27,3 +28,8 @@ create table {schema}.flood_rulings (
 -- When a lane began, so that a topic that grew while records of it were parked can be told.
 alter table {schema}.lanes add column created_at timestamptz;
 alter table {schema}.lanes alter column created_at set default clock_timestamp();
+
+-- R1: so many of the lane's next records run alone. Records, and not offsets: those of a lane have gaps.
+alter table {schema}.lanes add column suspect_records integer not null default 0;
+update {schema}.lanes set suspect_records = least(suspect_to - next_offset, 100000)::int where suspect_to > next_offset;
+alter table {schema}.lanes drop column suspect_to;

@@ -8,7 +8,7 @@ namespace deja::postgres {
 namespace {
 const std::string of_partition = " where group_id = $1 and topic = $2 and partition = $3::int and lane < lane_count";
 // The owner is fenced, what it knows of the log is void, and its pause is over; suspects were those of the place before.
-const std::string fenced = "owner_token = null, batch_seq = batch_seq + 1, suspect_from = null, suspect_to = null, suspect_starts = 0, "
+const std::string fenced = "owner_token = null, batch_seq = batch_seq + 1, suspect_from = null, suspect_records = 0, suspect_starts = 0, "
                            "leader_epoch = null, witness_offset = null, witness_timestamp = null, witness_digest = null, paused_cause = null, blocked_by = null";
 // The owner is fenced, so that it takes over again and reads the order. It did not die, so it leaves no suspects behind (R1); those of one that did
 // are found at the next death.

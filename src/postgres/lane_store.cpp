@@ -11,7 +11,7 @@ namespace deja::postgres {
 namespace {
 constexpr const char* columns =
     "id, owner_token, owner_epoch, batch_seq, next_offset, next_event_seq, published_seq, parked_version, incarnation, clean, "
-    "witness_offset, leader_epoch, witness_timestamp, witness_digest, reread_until, suspect_from, suspect_to, suspect_starts, "
+    "witness_offset, leader_epoch, witness_timestamp, witness_digest, reread_until, suspect_from, suspect_records, suspect_starts, "
     "pause_reason, dead_letter_at, dead_letter_reason";
 constexpr const char* map_columns = "lane, lane_count, hash_version, ordering";
 
@@ -30,7 +30,7 @@ LaneState row_of(const pqxx::row& r) {
   if (!r[10].is_null())
     row.witness = Witness{r[10].as<std::int64_t>(), r[11].as<std::int32_t>(-1), r[12].as<std::int64_t>(-1), r[13].is_null() ? "" : bytes_of(r[13].c_str())};
   row.reread_until = r[14].as<std::int64_t>();
-  row.suspects = {r[15].as<std::int64_t>(-1), r[16].as<std::int64_t>(0), r[17].as<std::int32_t>()};
+  row.suspects = {r[15].as<std::int64_t>(-1), r[16].as<std::int32_t>(), r[17].as<std::int32_t>()};
   row.pause_reason = r[18].is_null() ? "" : r[18].c_str();
   row.dead_letter_at = r[19].as<std::int64_t>(-1);
   row.dead_letter_reason = r[20].is_null() ? "" : r[20].c_str();
@@ -53,11 +53,11 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
   // the returned `clean` is the old owner's mark, read from the row as it was
   take_ = sql("update {schema}.lanes l set owner_token = gen_random_uuid(), owner_epoch = l.owner_epoch + 1, instance = $2, "
               "clean = false, open = false, paused_cause = null, blocked_by = null, "
-              "suspect_to = case when o.was_clean or l.owner_token is null then l.suspect_to else greatest(l.suspect_to, l.next_offset + $3::bigint) end "
+              "suspect_records = case when o.was_clean or l.owner_token is null then l.suspect_records else greatest(l.suspect_records, $3::int) end "
               "from (select id, clean as was_clean from {schema}.lanes where id = $1::int) o "
               "where l.id = o.id returning l.id, l.owner_token, l.owner_epoch, l.batch_seq, l.next_offset, l.next_event_seq, "
               "l.published_seq, l.parked_version, l.incarnation, o.was_clean, l.witness_offset, l.leader_epoch, l.witness_timestamp, "
-              "l.witness_digest, l.reread_until, l.suspect_from, l.suspect_to, l.suspect_starts, l.pause_reason, l.dead_letter_at, l.dead_letter_reason");
+              "l.witness_digest, l.reread_until, l.suspect_from, l.suspect_records, l.suspect_starts, l.pause_reason, l.dead_letter_at, l.dead_letter_reason");
   // the lanes of a partition share an incarnation: it is the log's
   create_ = sql("insert into {schema}.lanes (group_id, topic, partition, lane, next_offset, lane_count, hash_version, ordering, incarnation) "
                 "select $1, $2, $3::int, n, $4::bigint, $5::int, $6::int, $7, i.incarnation "
@@ -103,7 +103,7 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
 
 std::string LaneStore::sql(std::string_view s) const { return with_schema(s, schema_); }
 
-std::optional<LaneState> LaneStore::take_over(Connection& c, const LaneName& name, const core::LaneMap& map, std::int64_t suspects) const {
+std::optional<LaneState> LaneStore::take_over(Connection& c, const LaneName& name, const core::LaneMap& map, std::int32_t suspects) const {
   for (;;) {
     const auto known = c.exec_params(partition_, {name.group, name.topic, text(name.partition)});
     if (known.empty()) return std::nullopt;
@@ -189,6 +189,7 @@ std::string compare_and_set(const Connection& c, const LaneState& row, const Lan
   std::string set = "update {schema}.lanes set batch_seq = batch_seq + 1, next_offset = " + text(a.next_offset) +
                     ", published_seq = greatest(published_seq, " + text(a.published_seq) + "), clean = " + (a.clean ? "true" : "false") +
                     ", open = " + (open ? "true" : "false") + ", last_commit_at = now()";
+  if (row.suspects.records > 0) set += ", suspect_records = greatest(0, suspect_records - " + text(a.records) + ")";
   if (a.witness)
     set += ", witness_offset = " + text(a.witness->offset) + ", leader_epoch = " + (a.witness->leader_epoch < 0 ? std::string("null") : text(a.witness->leader_epoch)) +
            ", witness_timestamp = " + text(a.witness->timestamp_ms) + ", witness_digest = " + c.quote(bytea_text(a.witness->digest));

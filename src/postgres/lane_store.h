@@ -49,6 +49,7 @@ struct LaneAdvance {
   std::optional<Witness> witness;  // absent: the one in the row stays
   std::int64_t published_seq = 0;
   bool clean = false;
+  std::int64_t records = 0;        // of the lane, that have their outcomes with it
 };
 
 /// What a batch learns when its compare-and-set fits.
@@ -68,8 +69,8 @@ class LaneStore {
 
   /// Waits for the old owner's transaction in flight. Nothing: there is no row yet. A partition whose lanes map otherwise is brought
   /// to `map` first, where that is safe; throws LaneMapRefused where it is not (L5). After an owner that did not hand over in order
-  /// the next `suspects` offsets are suspect (R1).
-  std::optional<LaneState> take_over(Connection& c, const LaneName& name, const core::LaneMap& map = {}, std::int64_t suspects = 0) const;
+  /// the next `suspects` records of the lane are suspect (R1).
+  std::optional<LaneState> take_over(Connection& c, const LaneName& name, const core::LaneMap& map = {}, std::int32_t suspects = 0) const;
   /// Ends the session that holds the lane's row when it is one of deja's own that sits idle in its transaction for `idle` or longer:
   /// its process stands still, and what it has not committed is rolled back (L10). Returns its process id, 0: there is none.
   int end_idle_holder(Connection& c, const LaneName& name, std::chrono::milliseconds idle) const;

@@ -42,6 +42,7 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
   if (!drain_) {
     const auto& last = *records.back().source;
     advance.next_offset = last.view.offset + 1;
+    advance.records = static_cast<std::int64_t>(records.size());
     advance.witness = witness_of(last, hash_);
   }
   try {

@@ -162,7 +162,7 @@ Next Lane::run_batch(Worker& worker) {
   const bool ordered = row_.dead_letter_at == current_.front().view.offset;
   if (!context_.batch.park_or_die && !ordered && parked_.size() >= context_.batch.park_max) return no_room(worker);
   const auto shape = next_shape();
-  return run(worker, {plan_, shape, current_[shape.records - 1].view.offset, suspects_.alone(current_.front().view.offset) || link_losses_.alone(), false});
+  return run(worker, {plan_, shape, current_[shape.records - 1].view.offset, suspects_.alone() || link_losses_.alone(), false});
 }
 
 Next Lane::run(Worker& worker, const Try& batch) {
@@ -259,7 +259,7 @@ Next Lane::run(Worker& worker, const Try& batch) {
 
 core::BatchShape Lane::next_shape() {
   const auto first = current_.front().view.offset;
-  const bool alone = suspects_.alone(first) || link_losses_.alone();
+  const bool alone = suspects_.alone() || link_losses_.alone();
   auto shape = plan_.next(alone ? 1 : current_.size(), first);
   if (row_.dead_letter_at == first) return {1, false, core::ForcedFailure{core::Trouble::by_operator, "an operator's decision: " + row_.dead_letter_reason}};
   if (row_.dead_letter_at > first) {
@@ -335,6 +335,7 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
     no_room_until_ = {};
   } else {
     current_.erase(current_.begin(), current_.begin() + done);
+    suspects_.committed(result.outcomes.size());
     plan_.committed(current_.empty() ? std::nullopt : std::optional(current_.front().view.offset));
   }
   last_commit_ = context_.clock.now();

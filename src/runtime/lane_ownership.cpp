@@ -42,7 +42,7 @@ bool Lane::take_over(Worker& worker) {
   notice_foreign_offset(worker, *row, mark);
   set_row(*row);
   // the owner before did not hand over in order (R1)
-  load_parked(worker, row->suspects.to >= row->next_offset + static_cast<std::int64_t>(context_.batch_max_records));
+  load_parked(worker, row->suspects.records >= static_cast<std::int32_t>(context_.batch_max_records));
   auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, core::event_number_prefix(context_.batch.group, row->id),
                                              row->published_seq, row->next_event_seq,
                                              [lane = weak_from_this(), this] {
@@ -79,7 +79,7 @@ bool Lane::take_over(Worker& worker) {
 // drain time-out, or stands still; the last may hold the row for as long as its machine sleeps.
 std::optional<postgres::LaneState> Lane::take_row(Worker& worker) {
   auto& connection = worker.connection();
-  const auto suspects = static_cast<std::int64_t>(context_.batch_max_records);
+  const auto suspects = static_cast<std::int32_t>(context_.batch_max_records);
   const auto take = [&]() -> std::optional<postgres::LaneState> {
     auto row = context_.stores.lanes.take_over(connection, name(), map(), suspects);
     DEJA_FAILPOINT(after_row_look_up);

@@ -99,6 +99,14 @@ class WhenARecordKillsTheProcess(KillerTest):
     def test_D2_R1_an_exit(self):
         self.is_found("exit")
 
+    def test_D2_R1_one_that_is_far_ahead_in_the_log_of_several_lanes(self):
+        sent = self.send_with("abort")
+        few = {"lanes.per.partition": 4, "batch.max.records": 2}
+        codes, program = self.restart_until_done(limit=1 + MAX_STARTS, more=few)
+        self.drain(program)
+        self.assertEqual(len(codes), 1 + MAX_STARTS, f"once in a batch, and then alone: {codes}")
+        self.expect_dead(1, sent)
+
     def test_D2_R1_two_of_them_are_found_one_after_the_other(self):
         sent = self.send_with("abort", "segv")
         codes, program = self.restart_until_done(limit=2 * (1 + MAX_STARTS))

@@ -197,6 +197,7 @@ void Batch::apply(BatchResult& result) {
   const auto now = simulation_.now();
   lane.row.batch_seq = result.row.batch_seq;
   lane.row.next_offset = result.row.next_offset;
+  if (!try_.drain) simulation_.decisions().settle_suspects(lane.row.suspects, slots_.size());
   for (const auto* record : kept_keys_) database.keys.try_emplace(record->key, KeyRow{record->digest, record});
   for (const auto* slot : parked_here_) {
     ParkedRow row;

@@ -131,15 +131,15 @@ void Checker::turn_taken(LaneId lane, bool drain, bool other_could) {
   expect(mine <= 2, drain ? "parked records let live ones have their turn" : "live records let parked ones have their turn");
 }
 
-void Checker::died(int process, const std::map<LaneId, std::int64_t>& owned) {
+void Checker::died(int process, const std::set<LaneId>& owned) {
   for (auto at = under_way_.begin(); at != under_way_.end();) {
     if (at->second.process != process) {
       ++at;
       continue;
     }
-    if (const auto lane = owned.find(at->first); lane != owned.end() && at->second.runs)
+    if (owned.contains(at->first) && at->second.runs)
       for (const auto* record : at->second.records)
-        if ((at->second.drain && fate(*record).ordered == Wanted::nothing) || (!at->second.drain && record->offset < lane->second)) fate(*record).suspect = true;
+        if (!at->second.drain || fate(*record).ordered == Wanted::nothing) fate(*record).suspect = true;
     at = under_way_.erase(at);
   }
   std::erase_if(outside_, [&](const auto& o) { return o.first.first == process; });

@@ -75,8 +75,8 @@ class Checker {
   void kills(const LogRecord& record) { ++fates_[record.number].kills; }
   /// Whoever ran it alone lost the lane before there was a result.
   void lost_alone(const LogRecord& record) { ++fates_[record.number].lost_alone; }
-  /// The process is no more. `owned`: its lanes by the rows, and up to which offset the rules make suspects of what they had under way.
-  void died(int process, const std::map<LaneId, std::int64_t>& owned);
+  /// The process is no more. `owned`: its lanes by the rows; what they had under way is suspect.
+  void died(int process, const std::set<LaneId>& owned);
 
   /// Everything is over.
   void finish() const;

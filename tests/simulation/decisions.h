@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -53,7 +54,7 @@ class Decisions {
   virtual void left(core::Breaker& breaker, core::Breaker::Caller caller) const { breaker.left(caller); }
 
   // Suspects.
-  virtual bool alone(const core::Suspects& suspects, std::int64_t offset) const { return suspects.alone(offset); }
+  virtual bool alone(const core::Suspects& suspects) const { return suspects.alone(); }
   virtual std::optional<std::int32_t> start_of(const core::Suspects& suspects, std::int64_t offset) const { return suspects.start_of(offset); }
   virtual bool has_to_die_parked(std::int32_t starts, std::int32_t most) const { return starts >= most; }
   virtual bool has_to_die_live(const core::Suspects& suspects, std::int64_t offset, std::int32_t most) const { return suspects.dead(offset, most); }
@@ -65,6 +66,8 @@ class Decisions {
   }
 
   // Take-over and commit.
+  /// In the batch's transaction.
+  virtual void settle_suspects(core::SuspectMark& row, std::size_t records) const { row.records -= std::min(row.records, static_cast<std::int32_t>(records)); }
   virtual bool marks_live_suspects(bool clean) const { return !clean; }
   virtual bool marks_parked_suspects(bool clean) const { return !clean; }
   virtual bool loads_parked() const { return true; }

@@ -16,10 +16,6 @@ constexpr core::BackoffPolicy lane_backoff{milliseconds(50), milliseconds(1000)}
 
 bool Lane::owns_row() const { return taken_ && !dead_ && simulation_.database().lanes[number_].row.token == row_.token; }
 
-std::int64_t Lane::suspects_until() const {
-  return simulation_.database().lanes[number_].row.next_offset + static_cast<std::int64_t>(simulation_.settings().batch_max);
-}
-
 void Lane::wake() { wake(simulation_.now()); }
 
 void Lane::wake(Time when) {
@@ -80,10 +76,10 @@ std::optional<Time> Lane::take_over() {
   const auto& decisions = simulation_.decisions();
   auto& database = simulation_.database();
   auto& lane = database.lanes[number_];
-  const auto batch_max = static_cast<std::int64_t>(simulation_.settings().batch_max);
+  const auto batch_max = static_cast<std::int32_t>(simulation_.settings().batch_max);
   if (!taken_) {
     auto& row = lane.row;
-    if (decisions.marks_live_suspects(row.clean || row.token == 0)) row.suspects.to = std::max(row.suspects.to, row.next_offset + batch_max);
+    if (decisions.marks_live_suspects(row.clean || row.token == 0)) row.suspects.records = std::max(row.suspects.records, batch_max);
     row.token = database.next_token++;
     row.clean = row.clean && decisions.clean_stays();
     row_ = row;
@@ -94,7 +90,7 @@ std::optional<Time> Lane::take_over() {
   }
   if (!fits(lane.row, row_)) return fence();
   forget_parked();
-  if (decisions.marks_parked_suspects(row_.suspects.to < row_.next_offset + batch_max))
+  if (decisions.marks_parked_suspects(row_.suspects.records < batch_max))
     for (auto& [id, row] : lane.parked)
       if (row.next_at && *row.next_at <= simulation_.now()) row.suspect = true;
   if (decisions.loads_parked())

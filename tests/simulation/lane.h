@@ -23,8 +23,6 @@ class Lane {
   std::int32_t partition() const { return partition_; }
   bool closed() const { return closed_; }
   bool owns_row() const;
-  /// Of its records under way those below it are suspects if its process ends now.
-  std::int64_t suspects_until() const;
 
   void wake();
   void wake(Time when);

@@ -16,7 +16,7 @@ constexpr core::BackoffPolicy try_again_backoff{milliseconds(5), milliseconds(10
 core::BatchShape Lane::next_shape() {
   const auto& decisions = simulation_.decisions();
   const auto first = current_.front()->offset;
-  const bool alone = decisions.alone(suspects_, first);
+  const bool alone = decisions.alone(suspects_);
   auto shape = plan_.next(alone ? 1 : current_.size(), first);
   const auto most = simulation_.settings().crash_max_starts;
   if (alone && !shape.forced && decisions.has_to_die_live(suspects_, first, most)) shape.forced = core::killed(most);
@@ -31,7 +31,7 @@ std::optional<Time> Lane::run_batch() {
   const auto shape = next_shape();
   Checker::Try t{this, process_.number()};
   t.records.assign(current_.begin(), current_.begin() + static_cast<std::ptrdiff_t>(shape.records));
-  t.alone = simulation_.decisions().alone(suspects_, current_.front()->offset);
+  t.alone = simulation_.decisions().alone(suspects_);
   return run(std::move(t), shape);
 }
 
@@ -184,6 +184,7 @@ void Lane::committed(BatchResult& result) {
     no_room_until_ = {};
   } else {
     current_.erase(current_.begin(), current_.begin() + done);
+    suspects_.committed(result.outcomes.size());
     plan_.committed(current_.empty() ? std::nullopt : std::optional(current_.front()->offset));
   }
   failures_ = 0;

@@ -161,7 +161,7 @@ struct BreakerThatWaitsForWhoLeft : Decisions {
 };
 
 struct SuspectsRunTogether : Decisions {
-  bool alone(const core::Suspects&, std::int64_t) const override { return false; }
+  bool alone(const core::Suspects&) const override { return false; }
 };
 struct StartsAreNotCounted : Decisions {
   std::optional<std::int32_t> start_of(const core::Suspects& suspects, std::int64_t offset) const override {
@@ -194,6 +194,9 @@ struct AloneBesideThoseThatRun : Decisions {
   bool may_enter(bool, int, bool alone, bool) const override { return !alone; }
 };
 
+struct SuspectsAreOverAfterOne : Decisions {
+  void settle_suspects(core::SuspectMark& row, std::size_t) const override { row.records = 0; }
+};
 struct CleanStays : Decisions {
   bool clean_stays() const override { return true; }
 };
@@ -254,7 +257,7 @@ INSTANTIATE_TEST_SUITE_P(Decisions, APlantedBug, testing::Values(
     DEJA_PLANTED(BreakerThatProbesWithABatch), DEJA_PLANTED(BreakerThatProbesAtOnce), DEJA_PLANTED(BreakerThatWaitsForWhoLeft),
     DEJA_PLANTED(SuspectsRunTogether), DEJA_PLANTED(StartsAreNotCounted), DEJA_PLANTED(StartsAreNotCommittedBefore),
     DEJA_PLANTED(StartsAreNotTakenBack), DEJA_PLANTED(SuspectsThatNeverDie), DEJA_PLANTED(SuspectsThatDieEarly),
-    DEJA_PLANTED(ParkedSuspectsRunTogether), DEJA_PLANTED(ParkedSuspectsThatDieEarly), DEJA_PLANTED(TakeOverWithoutLiveSuspects),
+    DEJA_PLANTED(ParkedSuspectsRunTogether), DEJA_PLANTED(ParkedSuspectsThatDieEarly), DEJA_PLANTED(TakeOverWithoutLiveSuspects), DEJA_PLANTED(SuspectsAreOverAfterOne, 2000),
     DEJA_PLANTED(AloneInItsLaneOnly), DEJA_PLANTED(AloneBesideThoseThatRun),
     DEJA_PLANTED(CleanStays),
     DEJA_PLANTED(TakeOverWithoutParkedSuspects), DEJA_PLANTED(TakeOverWithoutParkedRecords), DEJA_PLANTED(CommitsWithoutCompare),

@@ -166,9 +166,9 @@ void Simulation::lane_closed(std::int32_t partition) {
 void Simulation::end(Process& process) {
   if (!process.alive) return;
   trace(process.number(), [] { return std::string("ends"); });
-  std::map<Checker::LaneId, std::int64_t> owned;
+  std::set<Checker::LaneId> owned;
   for (auto& lane : process.lanes)
-    if (!lane->closed() && lane->owns_row()) owned.emplace(lane.get(), lane->suspects_until());
+    if (!lane->closed() && lane->owns_row()) owned.insert(lane.get());
   for (auto& lane : process.lanes) lane->die();
   process.alive = false;
   checker_.died(process.number(), owned);
