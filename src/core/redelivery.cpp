@@ -5,7 +5,7 @@
 namespace deja::core {
 namespace {
 
-constexpr TroubleRow rows[] = {
+constexpr TroubleRow trouble_rows[] = {
     {Trouble::rejected, Action::dead, cause::rejected, "handler", "the handler throws `deja::Reject`"},
     {Trouble::exception, Action::attempt, cause::exhausted, "handler", "the handler throws anything else, or ran an SQL statement that failed"},
     {Trouble::final_exception, Action::dead, cause::exhausted, "handler", "the handler throws what it declares as final"},
@@ -28,16 +28,16 @@ constexpr TroubleRow rows[] = {
 };
 
 constexpr bool in_order() {
-  for (std::size_t i = 0; i < std::size(rows); ++i)
-    if (rows[i].trouble != static_cast<Trouble>(i)) return false;
-  return static_cast<std::size_t>(Trouble::schema_mismatch) + 1 == std::size(rows);
+  for (std::size_t i = 0; i < std::size(trouble_rows); ++i)
+    if (trouble_rows[i].trouble != static_cast<Trouble>(i)) return false;
+  return static_cast<std::size_t>(Trouble::schema_mismatch) + 1 == std::size(trouble_rows);
 }
 static_assert(in_order());
 
 }  // namespace
 
-std::span<const TroubleRow> trouble_table() { return rows; }
-const TroubleRow& row_of(Trouble trouble) { return rows[static_cast<std::size_t>(trouble)]; }
+std::span<const TroubleRow> trouble_table() { return trouble_rows; }
+const TroubleRow& row_of(Trouble trouble) { return trouble_rows[static_cast<std::size_t>(trouble)]; }
 
 Decision decide(const RetryPolicy& policy, Trouble trouble, const Spent& spent, double unit) {
   const auto& row = row_of(trouble);

@@ -99,10 +99,12 @@ class WhenARecordKillsTheProcess(KillerTest):
     def test_D2_R1_an_exit(self):
         self.is_found("exit")
 
-    def test_D2_R1_one_that_is_far_ahead_in_the_log_of_several_lanes(self):
-        sent = self.send_with("abort")
-        few = {"lanes.per.partition": 4, "batch.max.records": 2}
-        codes, program = self.restart_until_done(limit=1 + MAX_STARTS, more=few)
+    def test_D2_R1_one_that_is_far_ahead_of_its_lane_in_the_log(self):
+        """All before it are another lane's, so that its own stands at the beginning."""
+        records = [record(f"before{n}", key=b"k0") for n in range(100)] + [record("killer", "abort", 0, b"k5")] + [record(f"after{n}", key=b"k2") for n in range(20)]
+        self.cluster.produce(self.records, 0, records)
+        sent = len(records)
+        codes, program = self.restart_until_done(limit=1 + MAX_STARTS, more={"lanes.per.partition": 4, "batch.max.records": 2})
         self.drain(program)
         self.assertEqual(len(codes), 1 + MAX_STARTS, f"once in a batch, and then alone: {codes}")
         self.expect_dead(1, sent)
