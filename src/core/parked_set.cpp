@@ -51,7 +51,7 @@ void ParkedSet::failed_again(std::int64_t id) {
   if (found == records_.end()) return;
   auto& record = found->second;
   record.suspect = false;
-  record.again = true;
+  record.again = record.tried = true;
   if (record.due) due_first_.erase({*record.due, id});
 }
 

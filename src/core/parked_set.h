@@ -22,6 +22,7 @@ struct ParkedRecord {
   bool suspect = false;                   ///< an owner that died may have had it under way: it runs alone (R1)
   bool again = false;                     ///< it ran before: the retry budget is asked
   std::size_t size = 0;                   ///< bytes that it takes in memory when it runs, roughly
+  bool tried = false;                     ///< under this owner: the flood guard counts it once
 };
 
 /// The parked records of a lane as its owner remembers them, so that live records need no look into the database: which ordering keys

@@ -160,12 +160,14 @@ void Batch::look_at_parked() {
   }
 }
 
-// R2: before anything of it counts. Who was tried for the first time counts, so that a record counts once.
+// R2: before anything of it counts. A record counts once, when it is tried for the first time under this owner: what the owner before
+// saw, this one does not know.
 void Batch::look_for_flood(BatchResult& result) {
   std::map<std::string, std::string> words;
   for (const auto& slot : slots_) {
     const auto* parked = slot.prepared->parked;
-    if (parked && parked->first_failed_at) {
+    const auto* known = parked ? parked_.find(parked->id) : nullptr;
+    if (known && known->tried) {
       if (slot.suspicion) result.failed_again.push_back(slot.suspicion->fingerprint);
       continue;
     }
@@ -199,6 +201,7 @@ void Batch::close_parked(BatchResult& result) {
       const bool ran = r.failure.has_value();
       changes.added.push_back({{ids[i], r.record->view.offset, r.ordering, r.key, r.previous_key, r.digest.value_or(0), {}, false, ran, r.record->size},
                                ran ? std::optional(r.delay) : std::nullopt});
+      changes.added.back().record.tried = ran;
       if (ran) changes.failed.emplace_back(ids[i], r.failure->fingerprint);
     }
     return;

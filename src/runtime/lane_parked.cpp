@@ -188,8 +188,13 @@ void Lane::take_changes_of_operators(Worker& worker) {
 void Lane::remember(const ParkedChanges& changes) {
   const auto now = context_.clock.now();
   if (changes.reloaded) {
-    parked_.clear();
-    for (const auto& row : *changes.reloaded) parked_.add(remembered(row, now));
+    core::ParkedSet reloaded;
+    for (const auto& row : *changes.reloaded) {
+      auto record = remembered(row, now);
+      if (const auto* known = parked_.find(record.id)) record.tried = known->tried;
+      reloaded.add(record);
+    }
+    parked_ = std::move(reloaded);
   }
   for (const auto id : changes.removed) parked_.remove(id);
   for (const auto& [id, delay] : changes.again) {

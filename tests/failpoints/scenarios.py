@@ -265,7 +265,7 @@ class Flooded(Scenario):
     def begin(self, world, arms):
         world.database.run("alter table probe_effects add constraint broken check (false) not valid")
         try:
-            world.produce_doing(*["ok"] * 80, key=lambda n: f"f{n}".encode())
+            world.produce_doing(*["ok"] * 80, key=lambda n: f"f{world.sets}-{n}".encode())
             program = world.start(list(arms), self.instance)
             wait_until(lambda: (program.report.hits()["after-attempts-given-back"] and program.report.hits()["after-flood-sync"])
                        or not program.alive() or program.stopped(), PATIENCE, "the flood")

@@ -116,6 +116,22 @@ class WhenMostRecordsFailWithOneCause(FaultTest):
         self.mend()
         self.assertEqual(self.finish(program)[0], {"processed": 100})
 
+    def test_D3_R2_a_restart_in_the_midst_of_it_makes_no_dead_letters(self):
+        """All that comes is parked already, and its attempts are few."""
+        self.break_the_table()
+        self.send(LEAST - 5, keys=1000)
+        program = self.start({"retry.backoff.base.ms": 600_000, "retry.backoff.max.ms": 600_000})
+        wait_until(lambda: self.database.value("select count(*) from deja.parked where attempt = 1") == LEAST - 5, 60, "all parked", program)
+        self.drain(program)
+        self.send(10, keys=1000)
+        self.database.run("update deja.parked set next_at = now()")
+        program = self.start({"retry.backoff.base.ms": 600_000, "retry.backoff.max.ms": 600_000, "retry.max.attempts": 3}, log="again")
+        self.await_state(OUTAGE, program)
+        self.assertEqual(self.letters(), 0)
+        self.mend()
+        self.await_state(WATCHING, program)
+        self.assertEqual(program.terminate(), 0, program.log_end())
+
     def test_R2_attempts_of_the_cause_are_given_back(self):
         self.break_the_table()
         program = self.start({"retry.backoff.base.ms": 3_600_000, "retry.backoff.max.ms": 3_600_000, "retry.deadline.ms": 36_000_000})
