@@ -19,7 +19,8 @@ class WhenAPartitionHasSeveralLanes(PaymentsTest, AuditSandbox):
         return self.database.value(f"select coalesce(sum(next_offset), 0)::bigint from deja.lanes where group_id = '{self.group}'")
 
     def with_lanes(self, count, **more):
-        return self.payment_settings({"lanes.per.partition": count, "kafka.consumer.group.instance.id": f"one-{self.tag}", "crash.max.starts": 100} | more)
+        # after a kill as many records of each lane run alone
+        return self.payment_settings({"lanes.per.partition": count, "batch.max.records": 150, "kafka.consumer.group.instance.id": f"one-{self.tag}", "crash.max.starts": 100} | more)
 
     def audit_is_clean(self):
         rows = self.audit(code=0)
