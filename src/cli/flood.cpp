@@ -64,13 +64,19 @@ int rule(const Context& context, const RulingOptions& options, bool poison) {
   if (!left(rows))
     throw Stop(exit_code::wrong_data, poison ? "handler " + options.handler + " of group " + group + " has no flood that is taken for an outage (deja flood)"
                                              : "no flood of handler " + options.handler + " of group " + group + " was ruled to be poison (deja flood); to hold records back: deja lanes pause");
-  const auto cause = std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return row.state == from; })->cause.value_or("");
-  confirm(options.change, {poison ? "records of handler " + options.handler + " that fail with \"" + cause + "\" are tried as often as they may be and then become dead letters, in every process of group " + group
-                                  : "records of handler " + options.handler + " that fail with \"" + cause + "\" wait again, in every process of group " + group});
-  const nlohmann::ordered_json detail = {{"handler", options.handler}, {"cause", cause}};
+  std::vector<std::string> fingerprints;
+  std::string causes;
+  for (const auto& row : rows) {
+    if (row.state != from || !row.fingerprint) continue;
+    fingerprints.push_back(*row.fingerprint);
+    causes += (causes.empty() ? "\"" : " or \"") + row.cause.value_or("") + '"';
+  }
+  confirm(options.change, {poison ? "records of handler " + options.handler + " that fail with " + causes + " are tried as often as they may be and then become dead letters, in every process of group " + group
+                                  : "records of handler " + options.handler + " that fail with " + causes + " wait again, in every process of group " + group});
+  const nlohmann::ordered_json detail = {{"handler", options.handler}, {"causes", causes}, {"fingerprints", fingerprints}};
   postgres::explained(*connection, [&] {
     postgres::in_transaction(*connection, [&] {
-      postgres::FloodStore::rule(*connection, schema, group, options.handler, poison, options.change.reason);
+      postgres::FloodStore::rule(*connection, schema, group, options.handler, fingerprints, poison, options.change.reason);
       postgres::AuditLogStore(schema).append(*connection, {command, group, options.change.reason, detail.dump()});
     });
   });

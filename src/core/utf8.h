@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 namespace deja::core {
@@ -8,5 +9,7 @@ namespace deja::core {
 bool is_utf8(std::string_view bytes);
 /// What a Postgres text column takes: well-formed UTF-8 without NUL.
 bool is_text(std::string_view bytes);
+/// At most `bytes` of a well-formed text, not cut within a character.
+std::string_view whole_prefix(std::string_view text, std::size_t bytes);
 
 }  // namespace deja::core

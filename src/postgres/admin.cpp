@@ -61,9 +61,9 @@ std::vector<BreakerRow> Admin::breakers() {
 }
 
 std::vector<FloodRow> Admin::floods() {
-  const auto result = ask("select distinct on (group_id, handler) handler, state, " + utc("since") + ", cause, fingerprint from {schema}.floods where" +
+  const auto result = ask("select distinct on (group_id, handler, fingerprint) handler, state, " + utc("since") + ", cause, fingerprint from {schema}.floods where" +
                               in_group + "and seen_at > clock_timestamp() - interval '30 seconds' "
-                              "order by group_id, handler, array_position(array['outage', 'poison', 'watching'], state), since",
+                              "order by group_id, handler, fingerprint, array_position(array['outage', 'poison', 'watching'], state), since",
                           {group_});
   std::vector<FloodRow> rows;
   for (const auto& found : result) {

@@ -40,7 +40,7 @@ struct BreakerRow {
   std::optional<std::string> cause;
 };
 
-/// Of the processes that are alive, the worst.
+/// Of the processes that are alive, the worst for each cause.
 struct FloodRow {
   std::string handler, state, since;
   std::optional<std::string> cause, fingerprint;

@@ -1,6 +1,7 @@
 #include "postgres/flood_store.h"
 
 #include "core/flood_guard.h"
+#include "postgres/arrays.h"
 #include "postgres/sql.h"
 #include "postgres/transaction_control.h"
 #include "postgres/values.h"
@@ -14,7 +15,7 @@ FloodStore::FloodStore(const std::string& schema, std::string group, std::string
                       "on conflict (group_id, handler, instance) do update set state = excluded.state, since = excluded.since, cause = excluded.cause, "
                       "fingerprint = excluded.fingerprint, seen_at = clock_timestamp()", schema);
   seen_ = with_schema("update {schema}.flood_rulings set seen_at = clock_timestamp() where group_id = $1 and handler = $2 and fingerprint = $3 and ruling = $4", schema);
-  forget_ = with_schema("delete from {schema}.flood_rulings where group_id = $1 and seen_at < clock_timestamp() - $2::bigint * interval '1 millisecond'", schema);
+  forget_ = with_schema("delete from {schema}.flood_rulings where group_id = $1 and seen_at < clock_timestamp() - greatest($2::bigint, 60000) * interval '1 millisecond'", schema);
   rulings_ = with_schema("select handler, fingerprint, ruling = 'poison' from {schema}.flood_rulings where group_id = $1", schema);
   leave_ = with_schema("delete from {schema}.floods where group_id = $1 and (instance = $2 or seen_at < clock_timestamp() - interval '7 days')", schema);
 }
@@ -26,8 +27,8 @@ std::vector<FloodRuling> FloodStore::sync(Connection& c, const std::vector<core:
       c.exec_params(show_, {group_, instance_, f.handler, f.state, text(f.since_ms), f.cause, f.fingerprint});
       if (f.state != core::in_words(core::FloodState::watching)) c.exec_params(seen_, {group_, f.handler, f.fingerprint, f.state});
     }
-    c.exec_params(forget_, {group_, window_});
     for (const auto& r : c.exec_params(rulings_, {group_})) rulings.push_back({r[0].c_str(), r[1].c_str(), r[2].as<bool>()});
+    c.exec_params(forget_, {group_, window_});
   });
   return rulings;
 }
@@ -36,12 +37,11 @@ void FloodStore::leave(Connection& c) const {
   in_transaction(c, [&] { c.exec_params(leave_, {group_, instance_}); });
 }
 
-void FloodStore::rule(Connection& c, const std::string& schema, const std::string& group, const std::string& handler, bool poison, const std::string& reason) {
-  c.exec_params(with_schema("insert into {schema}.flood_rulings (group_id, handler, fingerprint, ruling, reason) "
-                            "select distinct group_id, handler, fingerprint, $3, $4 from {schema}.floods where group_id = $1 and handler = $2 "
-                            "and state = case $3 when 'poison' then 'outage' else 'poison' end and fingerprint is not null and seen_at > clock_timestamp() - interval '30 seconds' "
+void FloodStore::rule(Connection& c, const std::string& schema, const std::string& group, const std::string& handler, const std::vector<std::string>& fingerprints, bool poison,
+                      const std::string& reason) {
+  c.exec_params(with_schema("insert into {schema}.flood_rulings (group_id, handler, fingerprint, ruling, reason) select $1, $2, f, $3, $4 from unnest($5::text[]) f order by f "
                             "on conflict (group_id, handler, fingerprint) do update set ruling = excluded.ruling, reason = excluded.reason, seen_at = clock_timestamp()", schema),
-                {group, handler, poison ? "poison" : "outage", reason});
+                {group, handler, poison ? "poison" : "outage", reason, array_text(fingerprints)});
 }
 
 }  // namespace deja::postgres

@@ -27,8 +27,9 @@ class FloodStore {
   /// The process ends. One that was killed is not seen any more; its rows go with somebody else's after a week.
   void leave(Connection& c) const;
 
-  /// For an operator, in the caller's transaction: of every cause for which a process that is alive is in another state.
-  static void rule(Connection& c, const std::string& schema, const std::string& group, const std::string& handler, bool poison, const std::string& reason);
+  /// For an operator, in the caller's transaction.
+  static void rule(Connection& c, const std::string& schema, const std::string& group, const std::string& handler, const std::vector<std::string>& fingerprints, bool poison,
+                   const std::string& reason);
 
  private:
   std::string group_, instance_, window_, show_, seen_, forget_, rulings_, leave_;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/utf8.h"
 #include "failpoints/failpoint.h"
 #include "runtime/batch.h"
 #include "runtime/batch_slot.h"
@@ -28,20 +29,22 @@ void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std
   const auto* before = p.parked;
   const core::Spent spent = before ? core::Spent{before->attempts, before->waited} : core::Spent{};
   const auto policy = narrowed(settings_.retry, spec_);
+  auto letter = dead_letter_of(p, spec_.name, row.cause, row.stage, std::move(error), type);
+  if (floods_ && core::may_be_outage(trouble)) {  // before room is asked for: what is held needs none
+    if (const auto flood = floods_->holds(spec_.name, letter.fingerprint)) throw Flood(static_cast<std::size_t>(&slot - slots_.data()), *flood);
+    slot.suspicion = {letter.fingerprint, std::string(core::whole_prefix(type + ": " + letter.error, longest_words))};
+  }
   auto decision = core::decide(policy, trouble, spent, random_.unit());
   if (decision.action == core::Action::attempt && !has_room(slot)) {
     if (!settings_.park_or_die) throw NoRoom(static_cast<std::size_t>(&slot - slots_.data()));
     decision = core::decide(policy, trouble = core::Trouble::no_room, spent, 0);
-    error += " (there is no room to park it: park.max.records, park.key.max.records)";
+    letter.stage = core::row_of(trouble).stage;
+    letter.error += " (there is no room to park it: park.max.records, park.key.max.records)";
   }
+  letter.cause = decision.cause;
   const auto stage = row.stage;
   if (stage == "handler" || stage == "commit" || stage == "process") ++(row.trouble == core::Trouble::rejected ? rejections_ : failures_);
   if (stage != "key" && stage != "claim") give_up_keys(slot);
-  auto letter = dead_letter_of(p, spec_.name, decision.cause, core::row_of(trouble).stage, std::move(error), type);
-  if (floods_ && core::may_be_outage(row.trouble)) {
-    if (const auto flood = floods_->holds(spec_.name, letter.fingerprint)) throw Flood(static_cast<std::size_t>(&slot - slots_.data()), *flood);
-    slot.suspicion = {letter.fingerprint, type + ": " + letter.error.substr(0, longest_words)};
-  }
   if (decision.action == core::Action::attempt)
     return park(slot, postgres::ParkedFailure{letter.cause, letter.stage, letter.error, letter.fingerprint}, decision.delay);
   slot.settled = true;

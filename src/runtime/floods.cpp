@@ -27,8 +27,12 @@ void Floods::add(const std::string& handler) {
 }
 
 void Floods::show(const std::string& handler, Entry& e) {
-  const auto state = e.guard.state(clock_.now());
-  if (state == e.shown) return;
+  const auto now = clock_.now();
+  const auto state = e.guard.state(now);
+  const auto fingerprint = e.guard.fingerprint(now).value_or("");
+  if (state == e.shown && (state == FloodState::watching || fingerprint == e.fingerprint)) return;
+  const auto before = std::exchange(e.cause, fingerprint.empty() ? std::string() : e.words[fingerprint]);
+  e.fingerprint = fingerprint;
   e.shown = state;
   e.needed = true;
   e.since_ms = wall_();
@@ -39,7 +43,8 @@ void Floods::show(const std::string& handler, Entry& e) {
   else if (state == FloodState::poison)
     log_.warn("what fails so is poison, says an operator, and becomes dead letters", {{"handler", handler}, {"cause", e.cause}, {"fingerprint", e.fingerprint}});
   else
-    log_.info("the flood is over", {{"handler", handler}, {"cause", std::exchange(e.cause, {})}, {"fingerprint", std::exchange(e.fingerprint, {})}});
+    log_.info("the flood is over", {{"handler", handler}, {"cause", before}});
+  if (state == FloodState::watching) e.words.clear();
 }
 
 std::optional<std::string> Floods::trips(const std::string& handler, const core::FirstTries& tries, const std::map<std::string, std::string>& words) {
@@ -50,8 +55,8 @@ std::optional<std::string> Floods::trips(const std::string& handler, const core:
   const auto fingerprint = e.guard.flood(tries, now);
   if (!fingerprint) return std::nullopt;
   e.guard.trip(*fingerprint, now);
-  e.fingerprint = *fingerprint;
-  e.cause = words.at(*fingerprint);
+  e.words[*fingerprint] = words.at(*fingerprint);
+  e.last_trip = Trip{*fingerprint, now};
   ++trips_;
   show(handler, e);
   return fingerprint;
@@ -87,10 +92,10 @@ void Floods::forget() {
   }
 }
 
-std::optional<std::string> Floods::fingerprint(const std::string& handler) const {
+std::optional<Floods::Trip> Floods::last_trip(const std::string& handler) const {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(handler);
-  return found != entries_.end() && found->second.shown == FloodState::outage ? std::optional(found->second.fingerprint) : std::nullopt;
+  return found != entries_.end() ? found->second.last_trip : std::nullopt;
 }
 
 bool Floods::rule_poison(const std::string& handler, const std::string& fingerprint) {
@@ -104,7 +109,9 @@ bool Floods::rule_poison(const std::string& handler, const std::string& fingerpr
 bool Floods::rule_outage(const std::string& handler, const std::string& fingerprint) {
   const std::lock_guard lock(mutex_);
   auto& e = entry(handler);
-  if (!e.guard.rule_outage(fingerprint, clock_.now())) return false;
+  const auto now = clock_.now();
+  if (!e.guard.rule_outage(fingerprint, now)) return false;
+  e.last_trip = Trip{fingerprint, now};
   ++trips_;
   show(handler, e);
   return true;

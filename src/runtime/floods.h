@@ -39,8 +39,11 @@ class Floods {
   std::chrono::milliseconds window() const { return policy_.window; }
   /// How often a guard tripped.
   std::uint64_t trips_so_far() const { return trips_; }
-  /// Of the outage that there is, if any.
-  std::optional<std::string> fingerprint(const std::string& handler) const;
+  struct Trip {
+    std::string fingerprint;
+    core::Steady::time_point at;
+  };
+  std::optional<Trip> last_trip(const std::string& handler) const;
 
   /// False: there is nothing to rule.
   bool rule_poison(const std::string& handler, const std::string& fingerprint);
@@ -55,7 +58,9 @@ class Floods {
     core::FloodState shown = core::FloodState::watching;
     bool needed = false;
     std::int64_t since_ms = 0;
-    std::string cause, fingerprint;
+    std::string cause, fingerprint;            // as shown
+    std::map<std::string, std::string> words;  // by fingerprint, of what tripped it
+    std::optional<Trip> last_trip;
   };
   Entry& entry(const std::string& handler);
   void show(const std::string& handler, Entry& entry);

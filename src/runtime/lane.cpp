@@ -240,7 +240,7 @@ Next Lane::run(Worker& worker, const Try& batch) {
     if (result.commit_sent) {
       in_doubt_ = std::move(result);
       in_doubt_records_ = std::move(records);
-    } else if (result.handlers_run) {  // R3
+    } else if (result.handlers_run && connection.broken()) {  // R3; an error that the server tells of is an outage
       auto& losses = losses_of(batch.drain);
       losses.lost(batch.drain ? drain_.rows.front().id : records.front().source->view.offset, n, connection.server_up_since());
       if (losses.alone()) after_loss_ = whatever_ends_sessions_passes;

@@ -19,9 +19,7 @@ constexpr std::size_t longest_name = 200;
 std::string label_of(const std::string& dependency) {
   if (!core::is_text(dependency)) return "(a name that is no text)";
   if (dependency.size() <= longest_name) return dependency;
-  auto end = longest_name;
-  while (end > 0 && (static_cast<unsigned char>(dependency[end]) & 0xC0U) == 0x80U) --end;  // not within a character
-  return dependency.substr(0, end) + "...";
+  return std::string(core::whole_prefix(dependency, longest_name)) + "...";
 }
 }  // namespace
 
@@ -103,10 +101,8 @@ void Lane::granted() {
 // The record that was refused is not this lane's any more, or ended otherwise.
 void Lane::need_no_more() {
   for (const auto& need : needs_)
-    if (context_.breakers.left(need, this)) {
-      if (need.flood) context_.floods.over(spec_.name);
-      else context_.dependencies.forget(need.dependency);
-    }
+    // a flood that nothing waits for is forgotten in time: it may be this lane alone that has other things to do
+    if (context_.breakers.left(need, this) && !need.flood) context_.dependencies.forget(need.dependency);
   needs_.clear();
   refused_in_drain_ = false;
 }

@@ -152,26 +152,27 @@ void Lane::reload_parked(Worker& worker) {
   remember(changes);
 }
 
-// R2: failures that turn out to be an outage's were no fault of their records.
+// R2: failures that turn out to be an outage's were no fault of their records. Forgotten before they are given back: where the reply is lost,
+// it is not done twice.
 void Lane::give_attempts_back(Worker& worker) {
   const auto trips = context_.floods.trips_so_far();
-  const auto outage = context_.floods.fingerprint(spec_.name);
-  const auto since = context_.clock.now() - context_.floods.window();
+  const auto trip = context_.floods.last_trip(spec_.name);
   std::map<std::int64_t, std::int32_t> attempts;  // by the row's id
-  if (outage)
-    for (const auto& f : failed_attempts_)
-      if (f.at >= since && f.fingerprint == *outage) ++attempts[f.id];
-  if (!attempts.empty()) {
-    if (!context_.stores.parked.give_back(worker.connection(), row_, attempts)) throw Fenced();
-    DEJA_FAILPOINT(after_attempts_given_back);
-    for (auto& row : drain_.rows)
-      if (const auto found = attempts.find(row.id); found != attempts.end()) {
-        row.attempts = std::max(0, row.attempts - found->second);
-        row.record.view.attempt = row.attempts + 1;
-      }
-    std::erase_if(failed_attempts_, [&](const FailedAttempt& f) { return f.fingerprint == *outage; });
-  }
+  if (trip)
+    std::erase_if(failed_attempts_, [&](const FailedAttempt& f) {
+      if (f.fingerprint != trip->fingerprint || f.at < trip->at - context_.floods.window()) return false;
+      ++attempts[f.id];
+      return true;
+    });
   seen_trips_ = trips;
+  if (attempts.empty()) return;
+  if (!context_.stores.parked.give_back(worker.connection(), row_, attempts)) throw Fenced();
+  DEJA_FAILPOINT(after_attempts_given_back);
+  for (auto& row : drain_.rows)
+    if (const auto found = attempts.find(row.id); found != attempts.end()) {
+      row.attempts = std::max(0, row.attempts - found->second);
+      row.record.view.attempt = row.attempts + 1;
+    }
 }
 
 // What was refused and waits may be what the order is about.
