@@ -4,6 +4,10 @@
 
 namespace deja::core {
 
+namespace {
+bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80U; }
+}  // namespace
+
 bool is_utf8(std::string_view bytes) {
   const auto at = [&](std::size_t i) { return static_cast<std::uint8_t>(bytes[i]); };
   for (std::size_t i = 0; i < bytes.size();) {
@@ -29,16 +33,19 @@ bool is_utf8(std::string_view bytes) {
     }
     if (i + more >= bytes.size() || at(i + 1) < low || at(i + 1) > high) return false;
     for (std::size_t k = 2; k <= more; ++k)
-      if ((at(i + k) & 0xC0) != 0x80) return false;
+      if (!is_continuation(bytes[i + k])) return false;
     i += more + 1;
   }
   return true;
 }
 
-std::string_view whole_prefix(std::string_view text, std::size_t bytes) {
-  if (text.size() <= bytes) return text;
-  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0U) == 0x80U) --bytes;
-  return text.substr(0, bytes);
+std::string_view utf8_prefix(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit) return text;
+  std::size_t end = limit;
+  // A character has at most three continuation bytes; more than that is no UTF-8 and may be cut anywhere.
+  for (int i = 0; i < 3 && end > 0 && is_continuation(text[end]); ++i) --end;
+  if (is_continuation(text[end])) end = limit;
+  return text.substr(0, end);
 }
 
 bool is_text(std::string_view bytes) { return bytes.find('\0') == std::string_view::npos && is_utf8(bytes); }

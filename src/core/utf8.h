@@ -9,7 +9,7 @@ namespace deja::core {
 bool is_utf8(std::string_view bytes);
 /// What a Postgres text column takes: well-formed UTF-8 without NUL.
 bool is_text(std::string_view bytes);
-/// At most `bytes` of a well-formed text, not cut within a character.
-std::string_view whole_prefix(std::string_view text, std::size_t bytes);
+/// The longest prefix of at most `limit` bytes that does not cut a character in two.
+std::string_view utf8_prefix(std::string_view text, std::size_t limit);
 
 }  // namespace deja::core

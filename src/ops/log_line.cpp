@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/utf8.h"
 #include "ops/utf8.h"
 
 namespace deja::ops {
@@ -63,7 +64,7 @@ void append_value(std::string& line, double value) {
   line += buffer.data();
 }
 
-std::string bounded(std::string_view text, std::size_t limit) { return std::string(utf8_prefix(text, limit)); }
+std::string bounded(std::string_view text, std::size_t limit) { return std::string(core::utf8_prefix(text, limit)); }
 
 Json json_value(const core::Field& field, std::size_t limit, bool& cut) {
   return std::visit(
@@ -125,23 +126,23 @@ std::string rfc3339(std::chrono::system_clock::time_point time) {
 std::string text_line(const LogEntry& entry, std::size_t limit) {
   // Each part is bounded before it is escaped: what lies beyond the limit would only cost time on its way to being cut.
   std::string line = rfc3339(entry.time) + ' ' + std::string(level_name(entry.level)) + ' ';
-  append_escaped(line, utf8_prefix(entry.message, limit), false);
+  append_escaped(line, core::utf8_prefix(entry.message, limit), false);
   for (const core::Field& field : entry.fields) {
     if (line.size() >= limit) break;
     line += ' ';
-    append_escaped(line, utf8_prefix(field.name, limit), false);
+    append_escaped(line, core::utf8_prefix(field.name, limit), false);
     line += '=';
     std::visit(
         [&](const auto& value) {
           if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) {
-            append_value(line, utf8_prefix(value, limit));
+            append_value(line, core::utf8_prefix(value, limit));
           } else {
             append_value(line, value);
           }
         },
         field.value);
   }
-  if (line.size() + 1 > limit) return std::string(utf8_prefix(line, limit - cut_mark.size())).append(cut_mark);
+  if (line.size() + 1 > limit) return std::string(core::utf8_prefix(line, limit - cut_mark.size())).append(cut_mark);
   return line + '\n';
 }
 

@@ -14,6 +14,7 @@
 #include "ops/histogram_buckets.h"
 #include "ops/instruments.h"
 #include "ops/process_metrics.h"
+#include "core/utf8.h"
 #include "ops/utf8.h"
 
 namespace deja::ops {
@@ -23,7 +24,7 @@ constexpr std::size_t max_label_bytes = 200;
 
 // One bad byte in one label makes Prometheus refuse the whole scrape.
 std::string clean_label(std::string_view value) {
-  value = utf8_prefix(value, max_label_bytes);
+  value = core::utf8_prefix(value, max_label_bytes);
   std::string clean;
   while (!value.empty()) {
     const auto next = decode_utf8(value);

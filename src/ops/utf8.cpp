@@ -24,13 +24,4 @@ DecodedCharacter decode_utf8(std::string_view text) {
   return {code, length, true};
 }
 
-std::string_view utf8_prefix(std::string_view text, std::size_t limit) {
-  if (text.size() <= limit) return text;
-  std::size_t end = limit;
-  // A character has at most three continuation bytes; more than that is no UTF-8 and may be cut anywhere.
-  for (int i = 0; i < 3 && end > 0 && is_continuation(text[end]); ++i) --end;
-  if (is_continuation(text[end])) end = limit;
-  return text.substr(0, end);
-}
-
 }  // namespace deja::ops

@@ -15,8 +15,4 @@ struct DecodedCharacter {
 
 /// The first character of `text`, which must not be empty. Overlong forms and surrogates are not valid.
 DecodedCharacter decode_utf8(std::string_view text);
-
-/// The longest prefix of at most `limit` bytes that does not cut a character in two.
-std::string_view utf8_prefix(std::string_view text, std::size_t limit);
-
 }  // namespace deja::ops

@@ -32,7 +32,7 @@ void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std
   auto letter = dead_letter_of(p, spec_.name, row.cause, row.stage, std::move(error), type);
   if (floods_ && core::may_be_outage(trouble)) {  // before room is asked for: what is held needs none
     if (const auto flood = floods_->holds(spec_.name, letter.fingerprint)) throw Flood(static_cast<std::size_t>(&slot - slots_.data()), *flood);
-    slot.suspicion = {letter.fingerprint, std::string(core::whole_prefix(type + ": " + letter.error, longest_words))};
+    slot.suspicion = {letter.fingerprint, std::string(core::utf8_prefix(type + ": " + letter.error, longest_words))};
   }
   auto decision = core::decide(policy, trouble, spent, random_.unit());
   if (decision.action == core::Action::attempt && !has_room(slot)) {

@@ -19,7 +19,7 @@ constexpr std::size_t longest_name = 200;
 std::string label_of(const std::string& dependency) {
   if (!core::is_text(dependency)) return "(a name that is no text)";
   if (dependency.size() <= longest_name) return dependency;
-  return std::string(core::whole_prefix(dependency, longest_name)) + "...";
+  return std::string(core::utf8_prefix(dependency, longest_name)) + "...";
 }
 }  // namespace
 
