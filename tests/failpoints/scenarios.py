@@ -10,6 +10,7 @@ class Scenario:
     """A group that has run before gets one more set of records, works it off and is asked to end."""
     name, fresh, extra, quiet_seconds, instance = "plain", False, [], 0.0, "one"
     more = {}
+    reaches = ()  # steps that others come to by chance only
 
     def before(self, world):
         pass
@@ -33,6 +34,14 @@ class Fresh(Scenario):
 class Quiet(Scenario):
     """It has nothing to do for a while: what happens once a second, and every five."""
     name, quiet_seconds = "quiet", 7.0
+
+
+class Lingering(Scenario):
+    """Events are not published yet when the supervisor looks, every five seconds."""
+    name, more, reaches = "events that linger", {"kafka.producer.linger.ms": 6000}, ("after-event-age",)
+
+    def ready(self, world, program):
+        return lambda: program.report.hits()["after-event-age"] > 0 or (program.arms and program.fired())
 
 
 class Moved(Scenario):
@@ -289,5 +298,6 @@ class Rebalanced(Scenario):
 
 
 SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Refunded(), Marked(), Restored(),
-             Reset(), Gapped(), Parked(), ParkedSuspect(), ParkedRefunded(), ParkedReset(), Operated(), OperatedLive(), Flooded()]
+             Reset(), Gapped(), Parked(), ParkedSuspect(), ParkedRefunded(), ParkedReset(), Operated(), OperatedLive(), Flooded(),
+             Lingering()]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
