@@ -7,6 +7,7 @@ grant select on all tables in schema :"schema" to :"consumer";
 grant insert, update on :"schema".recipes, :"schema".handlers, :"schema".lanes, :"schema".dead_letters to :"consumer";
 grant insert on :"schema".audit_log, :"schema".event_topics to :"consumer";
 grant insert, update, delete on :"schema".breakers, :"schema".parked, :"schema".retry_budget, :"schema".floods to :"consumer";
+grant insert, update on :"schema".dlq_actions to :"consumer";
 grant delete on :"schema".handlers to :"consumer";
 grant update, delete on :"schema".flood_rulings to :"consumer";
 grant insert, delete on :"schema".keys_1 to :"consumer";

@@ -74,6 +74,7 @@ runtime::EngineOptions Runtime::Impl::engine_options() const {
   o.park_key_max = static_cast<std::size_t>(c.integer("park.key.max.records"));
   o.retry_budget_ratio = c.ratio("retry.budget.ratio");
   o.park_or_die = c.text("park.policy") == "dead";
+  o.hold = c.text("dlq.order") == "hold";
   o.backoff_base = c.duration("retry.backoff.base.ms");
   o.backoff_max = c.duration("retry.backoff.max.ms");
   return o;

@@ -2,30 +2,24 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/context.h"
+#include "cli/dlq.h"
 #include "cli/payload.h"
 #include "core/base64.h"
 #include "core/header_json.h"
 #include "core/utf8.h"
-#include "postgres/admin.h"
 #include "postgres/migrations.h"
 
 namespace deja::cli {
 namespace {
 
-constexpr Field dlq_fields[] = {
+constexpr Field fields_of_dead_letters[] = {
     {"id", FieldType::number}, {"group"}, {"handler"}, {"topic"}, {"partition", FieldType::number}, {"offset", FieldType::number},
     {"record_key", FieldType::bytes}, {"idempotency_key", FieldType::bytes}, {"cause"}, {"stage"}, {"error"}, {"fingerprint"}, {"build"},
     {"attempts", FieldType::number}, {"size", FieldType::number}, {"first_failed_at", FieldType::time}, {"dead_at", FieldType::time}, {"status"},
     {"replays", FieldType::number}, {"action_id", FieldType::number}};
 
-Row to_row(const postgres::DeadLetterRow& d) {
-  return {d.id, d.group, d.handler, d.topic, d.partition, d.offset, cell_of(d.record_key), cell_of(d.idempotency_key), d.cause, d.stage, d.error,
-          d.fingerprint, d.build, d.attempts, d.size, d.first_failed_at, d.dead_at, d.status, d.replays, cell_of(d.action_id)};
-}
-
 int list(const Context& context) {
-  Output output(context.list, dlq_fields);
+  Output output(context.list, dead_letter_fields());
   const auto config = context.load();
   const auto connection = open_postgres(config, "dlq list");
   const auto& schema = config.text("postgres.schema");
@@ -61,7 +55,7 @@ void redact(postgres::DeadLetter& letter) {
 }
 
 void show_json(const postgres::DeadLetter& letter) {
-  auto json = nlohmann::ordered_json::parse(json_line(to_row(letter.row), dlq_fields));
+  auto json = nlohmann::ordered_json::parse(json_line(to_row(letter.row), dead_letter_fields()));
   json["value"] = json_bytes(letter.value);
   json["headers"] = nlohmann::ordered_json::parse(letter.headers);
   json["record_at"] = letter.record_at;
@@ -76,7 +70,7 @@ void show_text(const postgres::DeadLetter& letter, const std::string& form) {
   const auto payload = shown(letter.value, form, ::isatty(STDOUT_FILENO) == 1);
   const auto line = [](std::string_view name, const std::string& value) { print(std::string(name) + std::string(18 - std::min<std::size_t>(17, name.size()), ' ') + value + "\n"); };
   const auto row = to_row(letter.row);
-  for (std::size_t i = 0; i < row.size(); ++i) line(dlq_fields[i].name, plain(row[i], dlq_fields[i].type));
+  for (std::size_t i = 0; i < row.size(); ++i) line(dead_letter_fields()[i].name, plain(row[i], dead_letter_fields()[i].type));
   line("record_at", letter.record_at);
   line("first_seen", letter.first_seen);
   if (letter.conflict_offset) {
@@ -109,13 +103,20 @@ int show(const Context& context, const ShowOptions& options) {
 
 }  // namespace
 
+std::span<const Field> dead_letter_fields() { return fields_of_dead_letters; }
+
+Row to_row(const postgres::DeadLetterRow& d) {
+  return {d.id, d.group, d.handler, d.topic, d.partition, d.offset, cell_of(d.record_key), cell_of(d.idempotency_key), d.cause, d.stage, d.error,
+          d.fingerprint, d.build, d.attempts, d.size, d.first_failed_at, d.dead_at, d.status, d.replays, cell_of(d.action_id)};
+}
+
 void add_dlq(CLI::App& app, Context& context) {
   auto* dlq = app.add_subcommand("dlq", "Dead letters: records that could not be handled");
   dlq->require_subcommand(1);
 
   auto* list_command = dlq->add_subcommand("list", "Lists dead letters, oldest first");
   add_group_option(*list_command, context);
-  add_list_options(*list_command, context, dlq_fields);
+  add_list_options(*list_command, context, dead_letter_fields());
   list_command->callback([&context] { context.run = [&context] { return list(context); }; });
 
   auto options = std::make_shared<ShowOptions>();
@@ -125,6 +126,7 @@ void add_dlq(CLI::App& app, Context& context) {
   show_command->add_flag("--redacted", options->redacted, "Hide keys, value, header values and the error");
   add_output_option(*show_command, context);
   show_command->callback([&context, options] { context.run = [&context, options] { return show(context, *options); }; });
+  add_dlq_discard(*dlq, context);
 }
 
 }  // namespace deja::cli

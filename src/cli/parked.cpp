@@ -9,7 +9,7 @@ constexpr Field fields_of_parked[] = {
     {"id", FieldType::number}, {"group"}, {"handler"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"offset", FieldType::number},
     {"record_key", FieldType::bytes}, {"idempotency_key", FieldType::bytes}, {"attempt", FieldType::number}, {"starts", FieldType::number},
     {"next_at", FieldType::time}, {"cause"}, {"behind", FieldType::number}, {"error"}, {"fingerprint"}, {"first_failed_at", FieldType::time},
-    {"first_seen", FieldType::time}, {"size", FieldType::number}, {"wanted"}};
+    {"first_seen", FieldType::time}, {"size", FieldType::number}, {"wanted"}, {"held_by", FieldType::number}};
 
 int list(const Context& context, const std::string& topic) {
   Output output(context.list, parked_fields());
@@ -29,7 +29,7 @@ std::span<const Field> parked_fields() { return fields_of_parked; }
 Row to_row(const postgres::ParkedListing& p) {
   return {p.id, p.group, p.handler, p.topic, p.partition, p.lane, p.offset, cell_of(p.record_key), cell_of(p.idempotency_key), p.attempt, p.starts,
           cell_of(p.next_at), cell_of(p.cause), cell_of(p.behind), cell_of(p.error), cell_of(p.fingerprint), cell_of(p.first_failed_at),
-          p.first_seen, p.size, cell_of(p.wanted)};
+          p.first_seen, p.size, cell_of(p.wanted), cell_of(p.held_by)};
 }
 
 void add_parked(CLI::App& app, Context& context) {

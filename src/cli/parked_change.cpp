@@ -107,6 +107,9 @@ class ParkedChange {
   }
 
   static std::string refusal(const ParkedListing& p) {
+    if (p.held_by)
+      return "parked record " + std::to_string(p.id) + " (" + place_of(p) + ") waits behind dead letter " + std::to_string(*p.held_by) + " (offset " + std::to_string(*p.behind) +
+             ", dlq.order = hold) and runs when that one is discarded: deja dlq discard " + std::to_string(*p.held_by);
     const auto head = p.behind ? "offset " + std::to_string(*p.behind) : std::string("an earlier record");
     return "parked record " + std::to_string(p.id) + " (" + place_of(p) + ") waits behind " + head + " of its ordering key and runs when that one is done: retry that one, or move it out of the way";
   }

@@ -1,5 +1,7 @@
 #include "core/parked_set.h"
 
+#include <algorithm>
+
 namespace deja::core {
 
 void ParkedSet::add(const ParkedRecord& record) {
@@ -53,6 +55,21 @@ void ParkedSet::failed_again(std::int64_t id) {
   record.suspect = false;
   record.again = record.tried = true;
   if (record.due) due_first_.erase({*record.due, id});
+}
+
+void ParkedSet::still_tried(const ParkedSet& before) {
+  for (auto& [id, record] : records_)
+    if (const auto* known = before.find(id)) record.tried = known->tried;
+}
+
+void ParkedSet::hold(std::uint64_t ordering, std::int64_t offset) {
+  const auto [at, added] = held_.try_emplace(ordering, offset);
+  if (!added) at->second = std::min(at->second, offset);
+}
+
+bool ParkedSet::held(std::uint64_t ordering, std::int64_t offset) const {
+  const auto found = held_.find(ordering);
+  return found != held_.end() && found->second < offset;
 }
 
 std::size_t ParkedSet::count(std::uint64_t ordering) const {

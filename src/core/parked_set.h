@@ -26,7 +26,8 @@ struct ParkedRecord {
 };
 
 /// The parked records of a lane as its owner remembers them, so that live records need no look into the database: which ordering keys
-/// have to wait, which payloads are there already, what is due. About 250 bytes for each, bounded by park.max.records. Nothing here does I/O.
+/// have to wait, which payloads are there already, what is due. About 250 bytes for each, bounded by park.max.records; where dead letters
+/// hold their ordering keys about 50 bytes for each of these keys, which nothing bounds. Nothing here does I/O.
 class ParkedSet {
  public:
   void add(const ParkedRecord& record);
@@ -34,10 +35,18 @@ class ParkedSet {
   void set_due(std::int64_t id, Steady::time_point due);
   /// It had an outcome under this owner.
   void failed_again(std::int64_t id);
+  /// What `before` knows to have been tried was.
+  void still_tried(const ParkedSet& before);
+  /// dlq.order = hold: later records of this ordering key wait behind a dead letter at `offset`; -1: in a log before.
+  void hold(std::uint64_t ordering, std::int64_t offset);
   void clear() { *this = ParkedSet(); }
 
   bool empty() const { return records_.empty(); }
   std::size_t size() const { return records_.size(); }
+  /// No record has to wait for another.
+  bool nothing_waited_for() const { return records_.empty() && held_.empty(); }
+  /// A dead letter before `offset` holds this ordering key.
+  bool held(std::uint64_t ordering, std::int64_t offset) const;
   /// How many records of this ordering key there are.
   std::size_t count(std::uint64_t ordering) const;
   /// A record under this idempotency key with this payload.
@@ -55,6 +64,7 @@ class ParkedSet {
 
   std::unordered_map<std::int64_t, ParkedRecord> records_;
   std::unordered_map<std::uint64_t, std::size_t> by_ordering_;
+  std::unordered_map<std::uint64_t, std::int64_t> held_;  // the first dead letter's offset
   std::unordered_multimap<Uuid, std::int64_t, UuidHash> by_key_;
   std::set<std::pair<Steady::time_point, std::int64_t>> due_, due_first_;  // due_first_: those of them that never ran
 };

@@ -131,7 +131,7 @@ std::vector<OutboxRow> Admin::outbox() {
 namespace {
 
 const std::string dead_letter_columns =
-    "d.id, d.group_id, d.handler, d.topic, d.partition, d.\"offset\", d.record_key, d.idempotency_key, d.cause, d.stage, d.error, d.fingerprint, "
+    "d.id, d.lane, d.group_id, d.handler, d.topic, d.partition, d.\"offset\", d.record_key, d.idempotency_key, d.cause, d.stage, d.error, d.fingerprint, "
     "d.build, d.attempts, d.size, " +
     utc("d.first_failed_at") + ", " + utc("d.dead_at") + ", d.status, d.replays, d.action_id";
 
@@ -139,6 +139,7 @@ template <class PqxxRow>
 DeadLetterRow dead_letter_row(Columns<PqxxRow>& c) {
   DeadLetterRow row;
   row.id = c.number();
+  row.lane_id = static_cast<std::int32_t>(c.number());
   row.group = c.text();
   row.handler = c.text();
   row.topic = c.text();

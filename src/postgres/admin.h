@@ -48,6 +48,7 @@ struct FloodRow {
 
 struct DeadLetterRow {
   std::int64_t id = 0;
+  std::int32_t lane_id = 0;  ///< of the lane's row
   std::string group, handler, topic;
   std::int64_t partition = 0, offset = 0;
   std::optional<std::string> record_key, idempotency_key;  ///< bytes

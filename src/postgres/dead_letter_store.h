@@ -20,6 +20,7 @@ struct NewDeadLetter {
   std::optional<core::Uuid> key;
   std::optional<std::string> idempotency_key;  // as it came
   std::optional<std::int64_t> digest;
+  std::optional<std::uint64_t> ordering;
   std::string cause, stage, error, fingerprint;
   std::int32_t attempts = 1;
   std::optional<std::int32_t> conflict_lane;

@@ -12,7 +12,7 @@ namespace {
 constexpr const char* columns =
     "id, owner_token, owner_epoch, batch_seq, next_offset, next_event_seq, published_seq, parked_version, incarnation, clean, "
     "witness_offset, leader_epoch, witness_timestamp, witness_digest, reread_until, suspect_from, suspect_records, suspect_starts, "
-    "pause_reason, dead_letter_at, dead_letter_reason";
+    "pause_reason, dead_letter_at, dead_letter_reason, holds";
 constexpr const char* map_columns = "lane, lane_count, hash_version, ordering";
 
 LaneState row_of(const pqxx::row& r) {
@@ -34,9 +34,9 @@ LaneState row_of(const pqxx::row& r) {
   row.pause_reason = r[18].is_null() ? "" : r[18].c_str();
   row.dead_letter_at = r[19].as<std::int64_t>(-1);
   row.dead_letter_reason = r[20].is_null() ? "" : r[20].c_str();
+  row.holds = r[21].as<bool>();
   return row;
 }
-
 
 core::LaneMap map_of(const pqxx::row& r) { return {r[1].as<std::int32_t>(), r[2].as<std::int32_t>(), r[3].c_str()}; }
 
@@ -47,6 +47,8 @@ std::string map_text(const core::LaneMap& m) {
 
 LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::move(schema)), instance_(std::move(instance)) {
   const std::string parked_of = "(select count(*) from {schema}.parked p where p.lane = lanes.id)";
+  // dlq.order = hold: another lane would not know of them
+  const std::string holding_of = "case when holds then (select count(*) from {schema}.dead_letters d where d.lane = lanes.id and d.status = 'open' and d.ordering is not null) else 0 end";
   const std::string by_name = " from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int and lane = $4::int";
   select_ = sql(std::string("select ") + map_columns + ", id" + by_name + " for update");
   any_ = sql("select 1 from {schema}.lanes where group_id = $1 and topic = $2 limit 1");
@@ -57,13 +59,13 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
               "from (select id, clean as was_clean from {schema}.lanes where id = $1::int) o "
               "where l.id = o.id returning l.id, l.owner_token, l.owner_epoch, l.batch_seq, l.next_offset, l.next_event_seq, "
               "l.published_seq, l.parked_version, l.incarnation, o.was_clean, l.witness_offset, l.leader_epoch, l.witness_timestamp, "
-              "l.witness_digest, l.reread_until, l.suspect_from, l.suspect_records, l.suspect_starts, l.pause_reason, l.dead_letter_at, l.dead_letter_reason");
+              "l.witness_digest, l.reread_until, l.suspect_from, l.suspect_records, l.suspect_starts, l.pause_reason, l.dead_letter_at, l.dead_letter_reason, l.holds");
   // the lanes of a partition share an incarnation: it is the log's
   create_ = sql("insert into {schema}.lanes (group_id, topic, partition, lane, next_offset, lane_count, hash_version, ordering, incarnation) "
                 "select $1, $2, $3::int, n, $4::bigint, $5::int, $6::int, $7, i.incarnation "
                 "from generate_series(0, $5::int - 1) n, (select gen_random_uuid() as incarnation) i on conflict do nothing");
   const std::string of_partition = " from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int order by lane";
-  partition_ = sql(std::string("select ") + map_columns + ", next_offset, next_event_seq - 1 - published_seq, " + parked_of + of_partition);
+  partition_ = sql(std::string("select ") + map_columns + ", next_offset, next_event_seq - 1 - published_seq, " + parked_of + ", " + holding_of + of_partition);
   partition_locked_ = sql("select 1" + of_partition + " for update");
   join_ = sql("insert into {schema}.lanes (group_id, topic, partition, lane, next_offset, incarnation, leader_epoch, witness_offset, "
               "witness_timestamp, witness_digest, reread_until, pause_reason, dead_letter_at, dead_letter_reason) "
@@ -139,6 +141,7 @@ void LaneStore::bring_to(Connection& c, const LaneName& name, const core::LaneMa
       if (r[0].as<std::int32_t>() >= stored.lanes) continue;  // of an older map
       if (r[4].as<std::int64_t>() != rows[0][4].as<std::int64_t>()) why = "its lanes stand at different offsets (" + std::string(rows[0][4].c_str()) + ", " + r[4].c_str() + ")";
       if (r[6].as<std::int64_t>() != 0) why = "lane " + std::string(r[0].c_str()) + " has " + r[6].c_str() + " parked records (deja parked list)";
+      if (r[7].as<std::int64_t>() != 0) why = "lane " + std::string(r[0].c_str()) + " has " + r[7].c_str() + " dead letters that hold their ordering keys (deja dlq discard; or run it with dlq.order = continue first)";
       if (r[5].as<std::int64_t>() != 0) why = "lane " + std::string(r[0].c_str()) + " has " + r[5].c_str() + " unpublished events";
     }
     const auto where = name.topic + "/" + text(name.partition);

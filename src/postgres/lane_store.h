@@ -42,6 +42,7 @@ struct LaneState {
   std::string pause_reason;  // empty: not paused
   std::int64_t dead_letter_at = -1;
   std::string dead_letter_reason;
+  bool holds = false;  // its parked records are marked as dlq.order = hold wants it
 };
 
 struct LaneAdvance {

@@ -3,6 +3,7 @@
 #include "postgres/arrays.h"
 #include "postgres/columns.h"
 #include "postgres/explain.h"
+#include "postgres/parked_heads.h"
 #include "postgres/sql.h"
 
 namespace deja::postgres {
@@ -14,9 +15,13 @@ const std::string listing_columns =
     "p.id, p.lane, p.incarnation, p.group_id, p.handler, p.topic, p.partition, l.lane, p.\"offset\", p.record_key, p.idempotency_key, p.attempt, p.starts, " +
     utc("p.next_at") + ", p.cause, p.error, p.fingerprint, "
     // the one that is due comes first in its ordering key, so that the index finds it at once
-    "case when p.next_at is null then (select h.\"offset\" from {schema}.parked h where h.lane = p.lane and h.ordering = p.ordering and h.next_at is not null "
-    "order by h.\"offset\" limit 1) end, " +
+    "coalesce(h.\"offset\", d.\"offset\"), d.id, " +
     utc("p.first_seen") + ", " + utc("p.first_failed_at") + ", p.size, p.wanted";
+
+const std::string what_is_before =
+    " left join lateral (select h.\"offset\" from {schema}.parked h where p.next_at is null and h.lane = p.lane and h.ordering = p.ordering and h.next_at is not null "
+    "order by h.\"offset\" limit 1) h on true left join lateral (select d.id, d.\"offset\" " + holding_sql() + " and p.next_at is null and h.\"offset\" is null "
+    "order by d.incarnation = l.incarnation, d.\"offset\" limit 1) d on true ";
 
 template <class PqxxRow>
 ParkedListing listing(const PqxxRow& row) {
@@ -40,6 +45,7 @@ ParkedListing listing(const PqxxRow& row) {
   p.error = c.maybe_text();
   p.fingerprint = c.maybe_text();
   p.behind = c.maybe_number();
+  p.held_by = c.maybe_number();
   p.first_seen = c.text();
   p.first_failed_at = c.maybe_text();
   p.size = c.number();
@@ -53,7 +59,7 @@ ParkedAdmin::ParkedAdmin(Connection& connection, std::string schema, std::string
     : connection_(connection), schema_(std::move(schema)), group_(group.empty() ? std::nullopt : std::optional(std::move(group))) {}
 
 void ParkedAdmin::list(const Question& question, const std::function<bool(const ParkedListing&)>& visit) {
-  const auto sql = with_schema("select " + listing_columns + " from {schema}.parked p join {schema}.lanes l on l.id = p.lane where ($1::text is null or p.group_id = $1) and "
+  const auto sql = with_schema("select " + listing_columns + " from {schema}.parked p join {schema}.lanes l on l.id = p.lane" + what_is_before + "where ($1::text is null or p.group_id = $1) and "
                                "($2::text is null or p.topic = $2) and ($3::bigint[] is null or p.id = any($3::bigint[])) and p.id > $4::bigint "
                                "order by p.id limit " + std::to_string(page_size), schema_);
   const auto topic = question.topic.empty() ? std::nullopt : std::optional(question.topic);
@@ -87,13 +93,13 @@ std::vector<GrownTopic> ParkedAdmin::grown_topics() {
 }
 
 void ParkedAdmin::lock(std::int32_t lane_id) {
-  connection_.exec_params(with_schema("select 1 from {schema}.lanes where id = $1::int for update", schema_), {std::to_string(lane_id)});
+  lock_lane(connection_, schema_, lane_id);
 }
 
 std::vector<std::int64_t> ParkedAdmin::change(std::int32_t lane_id, const std::string& set, std::vector<std::optional<std::string>> arguments) {
   std::vector<std::int64_t> changed;
   for (const auto& row : connection_.exec_params(with_schema("update {schema}.parked set " + set + " returning id", schema_), arguments)) changed.push_back(row[0].as<std::int64_t>());
-  if (!changed.empty()) connection_.exec_params(with_schema("update {schema}.lanes set parked_version = parked_version + 1 where id = $1::int", schema_), {std::to_string(lane_id)});
+  if (!changed.empty()) raise_parked_version(connection_, schema_, lane_id);
   return changed;
 }
 

@@ -25,6 +25,7 @@ struct ParkedListing {
   std::optional<std::string> next_at;
   std::optional<std::string> cause, error, fingerprint;
   std::optional<std::int64_t> behind;  ///< offset of the record of its ordering key that is next; nothing: it is that one
+  std::optional<std::int64_t> held_by;  ///< the dead letter that is this record
   std::string first_seen;
   std::optional<std::string> first_failed_at;
   std::int64_t size = 0;

@@ -3,6 +3,7 @@
 #include "core/header_json.h"
 #include "postgres/arrays.h"
 #include "postgres/columns.h"
+#include "postgres/parked_heads.h"
 #include "postgres/sql.h"
 #include "postgres/transaction_control.h"
 #include "postgres/values.h"
@@ -10,12 +11,6 @@
 namespace deja::postgres {
 
 namespace {
-
-// Postgres has no unsigned numbers.
-std::optional<std::uint64_t> ordering_of(const std::optional<std::int64_t>& stored) {
-  return stored ? std::optional(static_cast<std::uint64_t>(*stored)) : std::nullopt;
-}
-std::int64_t stored(std::uint64_t ordering) { return static_cast<std::int64_t>(ordering); }
 
 std::optional<core::Uuid> uuid_of(const std::optional<std::string>& text) { return text ? core::parse_uuid(*text) : std::nullopt; }
 
@@ -39,18 +34,19 @@ ParkedStore::ParkedStore(std::string schema, std::string group, std::string buil
                          "next_at = clock_timestamp() + $2::bigint * interval '1 millisecond', first_failed_at = coalesce(first_failed_at, now()), "
                          "cause = $3, stage = $4, error = $5, fingerprint = $6, build = $7 where id = $1::bigint", schema_)),
       remove_(with_schema("delete from {schema}.parked where id = any($1::bigint[])", schema_)),
-      // records of a log before come first
-      promote_(with_schema("update {schema}.parked p set next_at = clock_timestamp() from (select distinct on (q.ordering) q.id from {schema}.parked q "
-                           "join {schema}.lanes l on l.id = q.lane where q.lane = $1::int and q.ordering = any($2::bigint[]) "
-                           "order by q.ordering, q.incarnation = l.incarnation, q.\"offset\") f where p.id = f.id and p.next_at is null returning p.id", schema_)),
+      promote_(mark_heads_sql(schema_)),
+      held_(with_schema("select d.ordering, min(case when d.incarnation = l.incarnation then d.\"offset\" else -1 end) from {schema}.dead_letters d "
+                        "join {schema}.lanes l on l.id = d.lane where d.lane = $1::int and d.status = 'open' and d.ordering is not null group by 1", schema_)),
+      unmark_(unmark_held_sql(schema_)),
+      holds_(with_schema("update {schema}.lanes set holds = $2::boolean where id = $1::int", schema_)),
       lock_(with_schema("select 1 from {schema}.lanes where id = $1::int and owner_token = $2::uuid and batch_seq = $3::bigint for update", schema_)),
       give_back_(with_schema("update {schema}.parked p set attempt = greatest(0, p.attempt - w.n) from unnest($2::bigint[], $3::int[]) w(id, n) where p.id = w.id and p.lane = $1::int", schema_)),
       suspects_(with_schema("update {schema}.parked set suspect = true where lane = $1::int and next_at <= clock_timestamp() and not suspect", schema_)),
       start_(with_schema("update {schema}.parked set starts = $2::int where id = $1::bigint returning id", schema_)),
       count_(waiting_sql(schema_, "parked", "first_seen", "true")) {}
 
-std::vector<ParkedSummary> ParkedStore::load(Connection& c, std::int32_t lane) const {
-  std::vector<ParkedSummary> all;
+ParkedView ParkedStore::load(Connection& c, std::int32_t lane, bool holds) const {
+  ParkedView all;
   for (const auto& row : c.exec_params(load_, {text(lane)})) {
     Columns columns(row);
     ParkedSummary summary;
@@ -64,8 +60,10 @@ std::vector<ParkedSummary> ParkedStore::load(Connection& c, std::int32_t lane) c
     summary.record.suspect = columns.flag();
     summary.record.again = columns.flag();
     summary.record.size = static_cast<std::size_t>(columns.number());
-    all.push_back(std::move(summary));
+    all.rows.push_back(std::move(summary));
   }
+  if (holds)
+    for (const auto& row : c.exec_params(held_, {text(lane)})) all.held.emplace_back(*ordering_of(row[0].as<std::int64_t>()), row[1].as<std::int64_t>());
   return all;
 }
 
@@ -160,6 +158,16 @@ bool ParkedStore::mark_suspects(Connection& c, const LaneState& lane) const {
   return in_transaction(c, [&] {
     if (c.exec_params(lock_, {text(lane.id), lane.token, text(lane.batch_seq)}).empty()) return false;
     c.exec_params(suspects_, {text(lane.id)});
+    return true;
+  }, short_wait);
+}
+
+bool ParkedStore::mark_heads(Connection& c, const LaneState& lane, bool holds) const {
+  return in_transaction(c, [&] {
+    if (c.exec_params(lock_, {text(lane.id), lane.token, text(lane.batch_seq)}).empty()) return false;
+    c.exec_params(holds_, {text(lane.id), holds ? "true" : "false"});
+    c.exec_params(unmark_, {text(lane.id)});
+    c.exec_params(promote_, {text(lane.id), std::nullopt});
     return true;
   }, short_wait);
 }

@@ -54,13 +54,22 @@ struct ParkedSummary {
   std::optional<std::chrono::milliseconds> due_in;  // not above 0: now
 };
 
+/// An ordering key that a dead letter holds (dlq.order = hold), and that one's offset; -1: in a log before.
+using HeldOrdering = std::pair<std::uint64_t, std::int64_t>;
+
+/// All that the owner of a lane remembers of parked records.
+struct ParkedView {
+  std::vector<ParkedSummary> rows;  // heads of their ordering keys with the time until they are due
+  std::vector<HeldOrdering> held;
+};
+
 /// Parked records of one group. Only a lane's owner calls what writes, inside its batch transaction, unless said otherwise.
 class ParkedStore {
  public:
   ParkedStore(std::string schema, std::string group, std::string build);
 
-  /// All of a lane, heads of their ordering keys with the time until they are due.
-  std::vector<ParkedSummary> load(Connection& c, std::int32_t lane) const;
+  /// All of a lane, and where `holds` the ordering keys that its dead letters hold.
+  ParkedView load(Connection& c, std::int32_t lane, bool holds) const;
   /// Rows that are gone are left out; in the order of `ids`.
   std::vector<ParkedRow> read(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const;
   struct Look {
@@ -81,6 +90,8 @@ class ParkedStore {
   /// A transaction of its own: the owner before did not hand over in order, and may have had any of those that are due under way (R1).
   /// False: fenced.
   bool mark_suspects(Connection& c, const LaneState& lane) const;
+  /// A transaction of its own: marks anew which rows may run, since the owner before had another dlq.order. False: fenced.
+  bool mark_heads(Connection& c, const LaneState& lane, bool holds) const;
   /// A transaction of its own: the record has been started alone so many times (R1). False: fenced, or the row is gone.
   bool note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const;
 
@@ -90,7 +101,7 @@ class ParkedStore {
   std::vector<WaitingRecords> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
 
  private:
-  std::string schema_, group_, build_, load_, read_, look_, offsets_, again_, remove_, promote_, lock_, give_back_, suspects_, start_, count_;
+  std::string schema_, group_, build_, load_, read_, look_, offsets_, again_, remove_, promote_, held_, unmark_, holds_, lock_, give_back_, suspects_, start_, count_;
 };
 
 }  // namespace deja::postgres

@@ -95,6 +95,7 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
   const auto ids = stores_.dead_letters.insert(connection_, row_, letters);
   DEJA_FAILPOINT(after_dead_letters);
   close_parked(result);
+  remember_held(result, ids);
   result.first_event_seq = start_.next_event_seq;
   result.events = make_events(ids);
   const auto events = static_cast<std::int64_t>(result.events.size());

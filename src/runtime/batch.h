@@ -42,6 +42,7 @@ struct BatchSettings {
   core::RetryPolicy retry{1, {}, std::chrono::milliseconds(0)};  // of handlers that say nothing else
   std::size_t park_max = 10'000, park_key_max = 1'000;           // records of a lane, and of an ordering key
   bool park_or_die = false;                                      // at these bounds: a dead letter, else the lane pauses
+  bool hold = false;                                             // later records of its ordering key wait behind a dead letter
 };
 
 /// How one record ended.
@@ -60,14 +61,16 @@ struct RecordOutcome {
 
 /// As the owner remembers it from `now` on.
 core::ParkedRecord remembered(const postgres::ParkedSummary& summary, core::Steady::time_point now);
+core::ParkedSet remembered(const postgres::ParkedView& view, core::Steady::time_point now);
 
 /// What the owner of the lane has to remember, or to forget, of parked records.
 struct ParkedChanges {
-  std::optional<std::vector<postgres::ParkedSummary>> reloaded;  // all of them, since an operator changed some; before what follows
+  std::optional<postgres::ParkedView> reloaded;  // all of them, since an operator changed some; before what follows
   std::vector<postgres::ParkedSummary> added;
   std::vector<std::pair<std::int64_t, std::chrono::milliseconds>> again;  // and when
   std::vector<std::int64_t> removed, promoted;                            // promoted: due now
   std::vector<std::pair<std::int64_t, std::string>> failed;               // an attempt of theirs, with its fingerprint
+  std::vector<postgres::HeldOrdering> held;                               // by dead letters
 };
 
 struct BatchResult {
@@ -143,6 +146,7 @@ class Batch {
   void give_up_keys(const Slot& slot);
   const core::ParkedSet& parked() const { return reloaded_ ? *reloaded_ : parked_; }
   void close_parked(BatchResult& result);
+  void remember_held(BatchResult& result, const std::vector<postgres::DeadLetterId>& ids) const;
   void look_for_flood(BatchResult& result);
   void release_claims();
   std::vector<core::OutboundEvent> make_events(const std::vector<postgres::DeadLetterId>& ids);
@@ -164,7 +168,7 @@ class Batch {
   const core::ParkedSet& parked_;  // as the owner remembers them
   core::Random& random_;
   std::optional<core::ParkedSet> reloaded_;
-  std::vector<postgres::ParkedSummary> changed_rows_;
+  postgres::ParkedView changed_;
   bool drain_ = false;  // of parked records
   // Of this batch, beyond what was parked before.
   std::unordered_set<std::uint64_t> waiting_;

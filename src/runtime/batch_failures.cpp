@@ -52,6 +52,7 @@ void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std
   slot.outcome.cause = letter.cause;
   slot.outcome.error = letter.error;
   slot.letter = std::move(letter);
+  if (settings_.hold && !drain_ && slot.prepared->ordering) waiting_.insert(*slot.prepared->ordering);
   if (trouble == core::Trouble::conflict) {
     slot.letter->conflict_lane = slot.outcome.first.lane;
     slot.letter->conflict_offset = slot.outcome.first.offset;
@@ -81,10 +82,10 @@ void Batch::park(Slot& slot, std::optional<postgres::ParkedFailure> failure, std
   parked_here_.push_back(&slot);
 }
 
-// R5: in the order of the log among records of one ordering key.
+// R5: in the order of the log among records of one ordering key; with dlq.order = hold dead letters keep their place in it.
 bool Batch::has_to_wait(const Slot& slot) const {
   const auto& ordering = slot.prepared->ordering;
-  return ordering && (waiting_.contains(*ordering) || parked().count(*ordering) > 0);
+  return ordering && (waiting_.contains(*ordering) || parked().count(*ordering) > 0 || parked().held(*ordering, slot.outcome.offset));
 }
 
 bool Batch::has_room(const Slot& slot) const {
@@ -99,7 +100,7 @@ bool Batch::has_room(const Slot& slot) const {
 // B4: the twin of a record that is parked in this lane is a duplicate of it at once; else there could be a million rows of one key.
 // What comes after a parked record of its ordering key waits behind it, without being run and without its key.
 bool Batch::settle_as_twin(Slot& slot) {
-  if (drain_ || slot.settled || (parked().empty() && parked_here_.empty())) return slot.settled;
+  if (drain_ || slot.settled || (parked().nothing_waited_for() && parked_here_.empty() && waiting_.empty())) return slot.settled;
   const auto& p = *slot.prepared;
   p.each_key([&](const core::Uuid& key) {
     if (slot.settled) return;
@@ -117,7 +118,7 @@ bool Batch::settle_as_twin(Slot& slot) {
   if (!slot.settled && has_to_wait(slot)) {
     if (!has_room(slot)) {
       if (!settings_.park_or_die) throw NoRoom(static_cast<std::size_t>(&slot - slots_.data()));
-      fail(slot, core::Trouble::no_room, "earlier records of its ordering key are parked, and there is no room to park it behind them (park.max.records, park.key.max.records)", "no room");
+      fail(slot, core::Trouble::no_room, "earlier records of its ordering key are parked or hold it, and there is no room to park it behind them (park.max.records, park.key.max.records)", "no room");
       return true;
     }
     park(slot, std::nullopt, {});
@@ -142,10 +143,9 @@ void Batch::obey(Slot& slot) {
 // D1: an operator changed parked rows since the owner read them.
 void Batch::see_changes_of_operators() {
   if (start_.parked_version == row_.parked_version) return;
-  reloaded_.emplace();
-  changed_rows_ = stores_.parked.load(connection_, row_.id);
+  changed_ = stores_.parked.load(connection_, row_.id, settings_.hold);
   DEJA_FAILPOINT(after_parked_reload);
-  for (const auto& summary : changed_rows_) reloaded_->add(remembered(summary, {}));
+  reloaded_ = remembered(changed_, {});
 }
 
 // D1: what was picked may have been changed before this transaction had the lane.
@@ -189,7 +189,7 @@ void Batch::look_for_flood(BatchResult& result) {
 
 void Batch::close_parked(BatchResult& result) {
   auto& changes = result.parked;
-  if (reloaded_) changes.reloaded = changed_rows_;
+  if (reloaded_) changes.reloaded = changed_;
   if (!drain_) {
     std::vector<postgres::NewParked> records;
     for (const auto* slot : parked_here_) {
@@ -229,10 +229,29 @@ void Batch::close_parked(BatchResult& result) {
   DEJA_FAILPOINT(after_unparked);
 }
 
+// One that had a row already (D2) has the place of that row.
+void Batch::remember_held(BatchResult& result, const std::vector<postgres::DeadLetterId>& ids) const {
+  if (!settings_.hold || ids.empty()) return;
+  std::unordered_set<std::int64_t> stored;
+  for (const auto& id : ids) stored.insert(id.offset);
+  for (const auto& slot : slots_) {
+    if (!slot.letter || slot.letter->discarded || !slot.letter->ordering || !stored.contains(slot.outcome.offset)) continue;
+    const bool of_log_before = slot.letter->incarnation && *slot.letter->incarnation != row_.incarnation;
+    result.parked.held.emplace_back(*slot.letter->ordering, of_log_before ? -1 : slot.outcome.offset);
+  }
+}
+
 core::ParkedRecord remembered(const postgres::ParkedSummary& summary, core::Steady::time_point now) {
   auto record = summary.record;
   if (summary.due_in) record.due = now + *summary.due_in;
   return record;
+}
+
+core::ParkedSet remembered(const postgres::ParkedView& view, core::Steady::time_point now) {
+  core::ParkedSet set;
+  for (const auto& row : view.rows) set.add(remembered(row, now));
+  for (const auto& [ordering, offset] : view.held) set.hold(ordering, offset);
+  return set;
 }
 
 }  // namespace deja::runtime

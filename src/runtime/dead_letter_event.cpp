@@ -45,6 +45,7 @@ postgres::NewDeadLetter dead_letter_of(const PreparedRecord& record, const std::
     letter.idempotency_key = record.raw_key;
     letter.digest = record.digest;
   }
+  letter.ordering = record.parked ? record.parked->ordering : record.ordering;
   letter.cause = cause;
   letter.stage = stage;
   letter.error = clean_text(error, max_error);

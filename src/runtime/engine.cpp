@@ -62,7 +62,7 @@ class Engine::Impl {
                  {options_.keys.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
                   options_.handler_timeout, max_event_bytes(options_.producer),
                   {options_.retry_max_attempts, {options_.backoff_base, options_.backoff_max}, options_.retry_deadline}, options_.park_max, options_.park_key_max,
-                  options_.park_or_die},
+                  options_.park_or_die, options_.hold},
                  {options_.schema, options_.group, options_.instance, options_.build, options_.flood.window},
                  dependencies_, watched(connection_options(options_), watch_), options_.schema, options_.keys, options_.start_from,
                  options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},

@@ -41,6 +41,7 @@ struct EngineOptions {
   std::int32_t retry_max_attempts = 5;
   std::size_t park_max = 10'000, park_key_max = 1'000;
   bool park_or_die = false;
+  bool hold = false;
   double retry_budget_ratio = 0.1;
 };
 

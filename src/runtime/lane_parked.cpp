@@ -131,10 +131,13 @@ void Lane::load_parked(Worker& worker, bool suspects) {
     if (!context_.stores.parked.mark_suspects(worker.connection(), row_)) throw Fenced();
     DEJA_FAILPOINT(after_suspects_marked);
   }
-  const auto rows = context_.stores.parked.load(worker.connection(), row_.id);
+  if (row_.holds != context_.batch.hold) {  // after suspects: a head that waits from now on may be one
+    if (!context_.stores.parked.mark_heads(worker.connection(), row_, context_.batch.hold)) throw Fenced();
+    DEJA_FAILPOINT(after_heads_marked);
+  }
+  const auto view = context_.stores.parked.load(worker.connection(), row_.id, context_.batch.hold);
   DEJA_FAILPOINT(after_parked_load);
-  const auto now = context_.clock.now();
-  for (const auto& row : rows) parked_.add(remembered(row, now));
+  parked_ = remembered(view, context_.clock.now());
   parked_records_ = static_cast<std::int64_t>(parked_.size());
 }
 
@@ -144,7 +147,7 @@ void Lane::reload_parked(Worker& worker) {
   DEJA_FAILPOINT(after_parked_version);
   if (now.token != row_.token || now.batch_seq != row_.batch_seq) throw Fenced();
   ParkedChanges changes;
-  changes.reloaded = context_.stores.parked.load(worker.connection(), row_.id);
+  changes.reloaded = context_.stores.parked.load(worker.connection(), row_.id, context_.batch.hold);
   DEJA_FAILPOINT(after_parked_load);
   auto row = row_;
   row.parked_version = now.parked_version;
@@ -189,12 +192,8 @@ void Lane::take_changes_of_operators(Worker& worker) {
 void Lane::remember(const ParkedChanges& changes) {
   const auto now = context_.clock.now();
   if (changes.reloaded) {
-    core::ParkedSet reloaded;
-    for (const auto& row : *changes.reloaded) {
-      auto record = remembered(row, now);
-      if (const auto* known = parked_.find(record.id)) record.tried = known->tried;
-      reloaded.add(record);
-    }
+    auto reloaded = remembered(*changes.reloaded, now);
+    reloaded.still_tried(parked_);
     parked_ = std::move(reloaded);
   }
   for (const auto id : changes.removed) parked_.remove(id);
@@ -204,6 +203,7 @@ void Lane::remember(const ParkedChanges& changes) {
   }
   for (const auto& row : changes.added) parked_.add(remembered(row, now));
   for (const auto id : changes.promoted) parked_.set_due(id, now);
+  for (const auto& [ordering, offset] : changes.held) parked_.hold(ordering, offset);
   for (const auto& [id, fingerprint] : changes.failed) failed_attempts_.push_back({now, id, fingerprint});
   while (!failed_attempts_.empty() && (failed_attempts_.size() > most_failed_attempts || failed_attempts_.front().at < now - context_.floods.window())) failed_attempts_.pop_front();
   if (parked_.empty()) waits_for_budget_ = false;

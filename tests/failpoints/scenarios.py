@@ -283,6 +283,19 @@ class Flooded(Scenario):
         return program
 
 
+class Reordered(Scenario):
+    """The lanes come from an owner whose dead letters held their ordering keys: its parked records are marked anew."""
+    name, reaches = "another dlq.order", ("after-heads-marked",)
+
+    def before(self, world):
+        world.settings["dlq.order"] = "hold"
+        world.produce_doing("reject", "ok", "emit:2", "reject", "ok")
+        program = world.start()
+        wait_until(lambda: not program.alive() or program.report.hits()["after-subscribe"] and world.left() == world.followers() > 0, PATIENCE, "records behind the dead letter")
+        world.stop(program)
+        world.settings["dlq.order"] = "continue"
+
+
 class Rebalanced(Scenario):
     """A second member joins."""
     name, instance = "rebalance", None
@@ -298,6 +311,6 @@ class Rebalanced(Scenario):
 
 
 SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Refunded(), Marked(), Restored(),
-             Reset(), Gapped(), Parked(), ParkedSuspect(), ParkedRefunded(), ParkedReset(), Operated(), OperatedLive(), Flooded(),
+             Reset(), Gapped(), Parked(), ParkedSuspect(), ParkedRefunded(), ParkedReset(), Operated(), OperatedLive(), Flooded(), Reordered(),
              Lingering()]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -144,6 +144,9 @@ class World:
                    for number, do in enumerate(doings)]
         self.ends[0] = self.cluster.produce(self.topic, 0, records) + len(records)
 
+    def followers(self):
+        return self.database.value(f"select count(*) from deja.parked where group_id = '{self.group}' and next_at is null")
+
     def change_as_operators_do(self):
         """What every command that changes parked records does to their lanes."""
         self.database.run(f"update deja.lanes set parked_version = parked_version + 1 where group_id = '{self.group}'")

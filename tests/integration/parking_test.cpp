@@ -106,6 +106,19 @@ TEST(Parking, AHandlerNarrowsWhatTheConfigurationSays) {
   EXPECT_EQ(none.run({record("7", "throw", "a")}), "dead:exhausted") << "never more attempts than retry.max.attempts";
 }
 
+TEST(Parking, R5_WhatFollowsADeadLetterWaitsWhereItHolds) {
+  const RigDatabase database(tables);
+  auto lane = LaneRig::of<Plain>(database, 0, keys_of_tests);
+  lane.allow(five);
+  lane.hold();
+  EXPECT_EQ(lane.run({record("1", "reject", "a"), record("2", "x", "b"), record("3", "y", "a"), record("1", "reject", "a")}), "dead:rejected processed parked parked")
+      << "a twin of a dead record as well";
+  EXPECT_EQ(lane.run({record("4", "v", "a"), record("5", "reject", "a"), record("6", "w", "b")}), "parked parked processed") << "in a later batch as well";
+  EXPECT_EQ(database.value("select count(*) from deja.parked where next_at is not null"), "0") << "none of them is due";
+  auto passing = LaneRig::of<Plain>(database, 1, keys_of_tests);
+  EXPECT_EQ(passing.run({record("7", "reject", "a"), record("8", "z", "a")}), "dead:rejected processed") << "dlq.order = continue";
+}
+
 TEST(Parking, R5_ABatchHandlersFailureHoldsBackItsOrderingKeyAlone) {
   const RigDatabase database(tables);
   auto lane = LaneRig::of<InBatches>(database, 0, keys_of_tests);

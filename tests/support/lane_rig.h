@@ -71,6 +71,8 @@ class LaneRig {
 
   /// From now on a record has so many attempts: what fails is parked. Nothing drains it here.
   void allow(core::RetryPolicy policy) { settings_.retry = policy; }
+  /// dlq.order = hold.
+  void hold() { settings_.hold = true; }
   int backend_pid() const { return connection_->backend_pid(); }
   std::int64_t next_offset() const { return row_.next_offset; }
 
@@ -125,6 +127,7 @@ class LaneRig {
     }
     row_ = result.row;
     for (const auto& p : result.parked.added) parked_.add(runtime::remembered(p, {}));
+    for (const auto& [ordering, offset] : result.parked.held) parked_.hold(ordering, offset);
     for (const auto& o : result.outcomes) words += (words.empty() ? "" : " ") + std::string(core::word(o.disposition)) + (o.disposition == core::Disposition::dead ? ":" + o.cause : "");
     return records.size();
   }

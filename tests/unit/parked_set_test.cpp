@@ -37,6 +37,22 @@ TEST(ParkedSet, KnowsWhichOrderingKeysHaveToWait) {
   EXPECT_FALSE(set.next_due());
 }
 
+TEST(ParkedSet, R5_KnowsWhichOrderingKeysADeadLetterHolds) {
+  ParkedSet set;
+  EXPECT_TRUE(set.nothing_waited_for());
+  set.hold(7, 20);
+  set.hold(7, 10);
+  set.hold(7, 30);
+  set.hold(8, -1);
+  EXPECT_TRUE(set.empty());
+  EXPECT_FALSE(set.nothing_waited_for());
+  EXPECT_FALSE(set.held(7, 9)) << "a record before all of them, read again";
+  EXPECT_FALSE(set.held(7, 10));
+  EXPECT_TRUE(set.held(7, 11));
+  EXPECT_TRUE(set.held(8, 0)) << "by one of a log before";
+  EXPECT_FALSE(set.held(9, 100));
+}
+
 TEST(ParkedSet, B4_FindsTwinsByEitherKeyAndPayload) {
   ParkedSet set;
   set.add({1, 10, 7, uuid(1), uuid(9), 100, start, false});

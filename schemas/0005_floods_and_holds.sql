@@ -1,5 +1,6 @@
 -- oldest binary: 5
--- A program built for version 4 knows nothing of suspect_records, and would run together what may have ended its owner before.
+-- A program built for version 4 knows nothing of suspect_records, and would run together what may have ended its owner before; nor of
+-- dead letters that hold their ordering key, and would run later records of it.
 
 -- What the flood guard of each process says, for operators. No part of the protocol.
 create table {schema}.floods (
@@ -33,3 +34,21 @@ alter table {schema}.lanes alter column created_at set default clock_timestamp()
 alter table {schema}.lanes add column suspect_records integer not null default 0;
 update {schema}.lanes set suspect_records = least(suspect_to - next_offset, 100000)::int where suspect_to > next_offset;
 alter table {schema}.lanes drop column suspect_to;
+
+-- dlq.order = hold: what comes after an open dead letter of its ordering key waits.
+alter table {schema}.dead_letters add column ordering bigint;  -- hash of the ordering key; null: ordered with nothing
+create index dead_letters_by_ordering on {schema}.dead_letters (lane, ordering) where status = 'open' and ordering is not null;
+-- By which dlq.order the lane's parked records that may run are marked.
+alter table {schema}.lanes add column holds boolean not null default false;
+
+-- What operators did with dead letters. Each of these has its number.
+create table {schema}.dlq_actions (
+  id        bigint generated always as identity primary key,
+  group_id  text not null,
+  kind      text not null check (kind in ('discard')),
+  who       text not null default session_user,
+  reason    text not null,
+  at        timestamptz not null default clock_timestamp(),
+  matched   bigint not null,
+  accepted  bigint not null default 0
+);
