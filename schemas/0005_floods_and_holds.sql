@@ -37,7 +37,9 @@ alter table {schema}.lanes drop column suspect_to;
 
 -- dlq.order = hold: what comes after an open dead letter of its ordering key waits.
 alter table {schema}.dead_letters add column ordering bigint;  -- hash of the ordering key; null: ordered with nothing
-create index dead_letters_by_ordering on {schema}.dead_letters (lane, ordering) where status = 'open' and ordering is not null;
+alter table {schema}.dead_letters add column previous_key uuid;  -- while keys.previous is set: by the recipe before
+create index dead_letters_by_ordering on {schema}.dead_letters (lane, ordering) include (incarnation, "offset") where status = 'open' and ordering is not null;
+create index parked_heads on {schema}.parked (lane, ordering, "offset") where next_at is not null;
 -- By which dlq.order the lane's parked records that may run are marked.
 alter table {schema}.lanes add column holds boolean not null default false;
 

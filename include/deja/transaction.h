@@ -82,7 +82,8 @@ class BatchTransaction : public SqlWriter {
 
   /// An event caused by `record`, which must be one of the span.
   void emit(const Record& record, Event event) { backend_.emit(record, std::move(event)); }
-  /// `record` is poison: it becomes a dead letter, cause `rejected`; its neighbours go on. Write nothing for it.
+  /// `record` is poison: it becomes a dead letter, cause `rejected`; its neighbours go on (with dlq.order = hold later ones of its
+  /// ordering key are taken back and wait). Write nothing for it.
   void reject(const Record& record, std::string_view reason) { backend_.reject(record, reason); }
 };
 

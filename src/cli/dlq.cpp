@@ -24,7 +24,7 @@ int list(const Context& context) {
   const auto connection = open_postgres(config, "dlq list");
   const auto& schema = config.text("postgres.schema");
   postgres::check_schema(*connection, schema);
-  postgres::Admin(*connection, schema, context.group(config)).dead_letters([&](const auto& row) { return output.row(to_row(row)); });
+  postgres::Admin(*connection, schema, context.group(config)).dead_letters({}, [&](const auto& row) { return output.row(to_row(row)); });
   output.finish();
   return exit_code::clean;
 }

@@ -53,13 +53,18 @@ class Discard {
         for (std::size_t from = 0; from < letters.size(); from += at_once) discard(admin, action, lane, std::span(letters).subspan(from, std::min(at_once, letters.size() - from)));
     } catch (const Stop& stop) {
       if (accepted_ == 0) throw;
-      stopped = stop;  // what was discarded is
+      stopped = Stop(stop.exit_code(), std::string(stop.what()) + "; " + in_number(accepted_) + " were discarded before, and " + std::to_string(matched_ - accepted_ - refused_) + " are as they were");
     }
-    output_.row({action, matched_, accepted_, matched_ - accepted_});
-    output_.finish();
+    const auto code = stopped ? stopped->exit_code() : refused_ > 0 ? exit_code::finding : exit_code::clean;
+    try {
+      output_.row({action, matched_, accepted_, refused_});
+      output_.finish();
+    } catch (const ReaderGone&) {  // what went wrong is told all the same
+      if (code == exit_code::clean) throw;
+    }
     if (stopped) throw *stopped;
-    if (accepted_ < matched_) std::cerr << in_number(matched_ - accepted_) << " had another fate before this order came: deja dlq list has their status\n";
-    return accepted_ < matched_ ? exit_code::finding : exit_code::clean;
+    if (refused_ > 0) std::cerr << in_number(refused_) << " had another fate before this order came: deja dlq list has their status\n";
+    return code;
   }
 
  private:
@@ -71,14 +76,14 @@ class Discard {
 
   void choose() {
     std::set<std::int64_t> unknown(order_.ids.begin(), order_.ids.end());
-    const auto wanted = unknown;
     std::set<std::string> groups;
-    postgres::Admin(*connection_, schema_, group_).dead_letters([&](const postgres::DeadLetterRow& d) {
-      if (!wanted.empty() && !wanted.contains(d.id)) return true;
+    postgres::Admin::DeadLetterQuestion question{.open = order_.ids.empty()};
+    if (!order_.ids.empty()) question.ids = order_.ids;
+    postgres::Admin(*connection_, schema_, group_).dead_letters(question, [&](const postgres::DeadLetterRow& d) {
       unknown.erase(d.id);
-      if (!wanted.empty() && d.status != "open")
+      if (d.status != "open")
         throw Stop(exit_code::wrong_data, "dead letter " + std::to_string(d.id) + " is " + d.status + " and cannot be discarded; nothing was changed");
-      if (d.status != "open" || !filter_.fits(to_row(d))) return true;
+      if (!filter_.fits(to_row(d))) return true;
       groups.insert(d.group);
       by_lane_[d.lane_id].push_back({d.id, d.offset, d.topic, d.partition});
       ++matched_;
@@ -95,7 +100,7 @@ class Discard {
     std::vector<std::int64_t> ids, discarded;
     for (const auto& letter : letters) ids.push_back(letter.id);
     const auto& first = letters.front();
-    in_lane_transaction(*connection_, schema_, {command_name, group_, order_.change.reason, {}}, first.topic + "/" + std::to_string(first.partition), [&]() -> std::optional<std::string> {
+    in_lane_transaction(*connection_, schema_, {command_name, group_, order_.change.reason, {}}, first.topic + "/" + std::to_string(first.partition) + " (from dead letter " + std::to_string(first.id) + " on)", [&]() -> std::optional<std::string> {
       discarded = admin.discard(lane, ids, action);
       if (discarded.empty()) return std::nullopt;
       const std::set<std::int64_t> done(discarded.begin(), discarded.end());
@@ -105,6 +110,7 @@ class Discard {
       return detail.dump();
     });
     accepted_ += static_cast<std::int64_t>(discarded.size());
+    refused_ += static_cast<std::int64_t>(letters.size() - discarded.size());
   }
 
   const DiscardOrder& order_;
@@ -115,7 +121,7 @@ class Discard {
   const std::string schema_;
   std::unique_ptr<postgres::Connection> connection_;
   std::map<std::int32_t, std::vector<Letter>> by_lane_;
-  std::int64_t matched_ = 0, accepted_ = 0;
+  std::int64_t matched_ = 0, accepted_ = 0, refused_ = 0;
 };
 
 void check_usage(const DiscardOrder& o) {

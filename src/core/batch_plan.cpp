@@ -15,8 +15,8 @@ ForcedFailure killed_connection(std::int32_t losses) {
 BatchShape BatchPlan::next(std::size_t available, std::int64_t first_offset) const {
   BatchShape shape;
   shape.records = limit_ > 0 ? std::min(limit_, available) : available;
-  shape.savepoints = first_offset < savepoints_until_;
-  if (shape.savepoints) shape.records = std::min(shape.records, savepoint_slice);
+  shape.savepoints = first_offset < savepoints_until_ || careful_ > 0;
+  if (shape.savepoints) shape.records = std::min(shape.records, with_savepoints_);
   shape.forced = forced_;
   return shape;
 }
@@ -44,7 +44,11 @@ void BatchPlan::too_slow(std::size_t first, std::size_t count, std::string error
   }
 }
 
-void BatchPlan::committed(std::optional<std::int64_t> first_left) {
+void BatchPlan::committed(std::optional<std::int64_t> first_left, const SavepointUse& savepoints) {
+  if (savepoints.needed) careful_ = careful_tries;
+  else if (careful_ > 0) --careful_;
+  if (savepoints.kept > subtransaction_cache) with_savepoints_ = std::max(subtransaction_cache, with_savepoints_ / 2);
+  else if (savepoints.kept * 2 <= subtransaction_cache) with_savepoints_ = std::min(most_with_savepoints, with_savepoints_ * 2);
   forced_.reset();
   repeats_ = 0;
   // while slices with savepoints are left, a limit set among them still counts: the record to blame may be further on

@@ -27,12 +27,22 @@ struct BatchShape {
   std::optional<ForcedFailure> forced;  // of the only record
 };
 
-/// Decides, from what happened to the tries before, how a lane runs its records: all at once while all is well; in slices with a
-/// savepoint for each record when one failed; one alone when a failure shows only at COMMIT. Nothing here does I/O.
+/// What a try with savepoints made of them.
+struct SavepointUse {
+  std::size_t kept = 0;
+  bool needed = false;  // without them it would have been rolled back whole
+};
+
+/// Decides, from what happened to the tries before, how a lane runs its records: all at once while all is well; with savepoints when
+/// one failed; one alone when a failure shows only at COMMIT. Nothing here does I/O.
 class BatchPlan {
  public:
-  /// Beyond 64 sub-transactions Postgres' cache of them overflows.
-  static constexpr std::size_t savepoint_slice = 64;
+  /// Beyond so many sub-transactions that are kept Postgres' cache of them overflows (PGPROC_MAX_CACHED_SUBXIDS).
+  static constexpr std::size_t subtransaction_cache = 64;
+  /// Records of a try with savepoints, while they share few.
+  static constexpr std::size_t most_with_savepoints = 512;
+  /// After a try that needed its savepoints so many begin with them: a try without them would be in vain.
+  static constexpr std::uint32_t careful_tries = 8;
   /// From this many repeats in a row on, each halves the batch.
   static constexpr std::uint32_t halve_from = 3;
 
@@ -51,12 +61,14 @@ class BatchPlan {
   /// A failure that was found without the record to blame having been run alone: it is run again.
   void forget_failure() { forced_.reset(); }
   /// The try was committed. `first_left`: the first offset that is left, if any.
-  void committed(std::optional<std::int64_t> first_left);
+  void committed(std::optional<std::int64_t> first_left, const SavepointUse& savepoints = {});
   void reset() { *this = BatchPlan(); }
 
  private:
   std::size_t limit_ = 0;  // 0: none
   std::int64_t savepoints_until_ = -1;
+  std::size_t with_savepoints_ = most_with_savepoints;
+  std::uint32_t careful_ = 0;
   std::optional<ForcedFailure> forced_;
   std::uint32_t repeats_ = 0;
 };

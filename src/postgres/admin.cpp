@@ -1,5 +1,6 @@
 #include "postgres/admin.h"
 
+#include "postgres/arrays.h"
 #include <nlohmann/json.hpp>
 
 #include "postgres/columns.h"
@@ -164,13 +165,14 @@ DeadLetterRow dead_letter_row(Columns<PqxxRow>& c) {
 
 }  // namespace
 
-void Admin::dead_letters(const std::function<bool(const DeadLetterRow&)>& visit) {
+void Admin::dead_letters(const DeadLetterQuestion& question, const std::function<bool(const DeadLetterRow&)>& visit) {
   constexpr int page = 500;  // a flood of dead letters must not have to fit into memory
+  const auto ids = question.ids ? std::optional(array_text(*question.ids)) : std::nullopt;
   std::int64_t after = 0;
   for (;;) {
-    const auto result = ask("select " + dead_letter_columns + " from {schema}.dead_letters d where" + in_group + "and d.id > $2 order by d.id limit " +
-                                std::to_string(page),
-                            {group_, std::to_string(after)});
+    const auto result = ask("select " + dead_letter_columns + " from {schema}.dead_letters d where" + in_group + "and d.id > $2 and ($3::bigint[] is null or d.id = any($3::bigint[]))" +
+                                (question.open ? " and d.status = 'open'" : "") + " order by d.id limit " + std::to_string(page),
+                            {group_, std::to_string(after), ids});
     for (const auto& found : result) {
       Columns c(found);
       const auto row = dead_letter_row(c);

@@ -81,8 +81,12 @@ class Admin {
   std::vector<OutboxRow> outbox();
   std::vector<BreakerRow> breakers();
   std::vector<FloodRow> floods();
+  struct DeadLetterQuestion {
+    std::optional<std::vector<std::int64_t>> ids = {};  ///< nothing: all
+    bool open = false;                                  ///< only these
+  };
   /// Oldest first, a page at a time; `visit` returns false to stop.
-  void dead_letters(const std::function<bool(const DeadLetterRow&)>& visit);
+  void dead_letters(const DeadLetterQuestion& question, const std::function<bool(const DeadLetterRow&)>& visit);
   /// Of whatever group.
   std::optional<DeadLetter> dead_letter(std::int64_t id);
 

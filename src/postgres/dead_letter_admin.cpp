@@ -4,6 +4,7 @@
 
 #include "postgres/arrays.h"
 #include "postgres/columns.h"
+#include "postgres/lane_change.h"
 #include "postgres/parked_heads.h"
 #include "postgres/sql.h"
 #include "postgres/transaction_control.h"
@@ -27,14 +28,15 @@ std::vector<std::int64_t> DeadLetterAdmin::discard(std::int32_t lane_id, const s
   std::map<core::Uuid, KeyClaim> claims;
   for (const auto& row : connection_.exec_params(
            with_schema("update {schema}.dead_letters set status = 'discarded', action_id = $3::bigint where lane = $1::int and id = any($2::bigint[]) and status = 'open' "
-                       "returning id, ordering, key, coalesce(digest, 0), \"offset\"", schema_),
+                       "returning id, ordering, coalesce(digest, 0), \"offset\", key, previous_key", schema_),
            {std::to_string(lane_id), array_text(ids), std::to_string(action)})) {
     Columns c(row);
     discarded.push_back(c.number());
     if (const auto ordering = c.maybe_number()) orderings.push_back(*ordering);
-    const auto key = c.maybe_text();
     const auto digest = c.number(), offset = c.number();
-    if (key) {
+    for (int recipe = 0; recipe < 2; ++recipe) {
+      const auto key = c.maybe_text();
+      if (!key) continue;
       const auto uuid = core::parse_uuid(*key).value();
       claims.try_emplace(uuid, KeyClaim{uuid, digest, offset});
     }

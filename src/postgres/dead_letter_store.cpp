@@ -3,7 +3,7 @@
 #include "core/header_json.h"
 #include "core/utf8.h"
 #include "postgres/arrays.h"
-#include "postgres/parked_heads.h"
+#include "postgres/ordering_column.h"
 #include "postgres/sql.h"
 #include "postgres/values.h"
 
@@ -16,7 +16,7 @@ DeadLetterStore::DeadLetterStore(std::string schema, std::string group, std::str
 std::vector<DeadLetterId> DeadLetterStore::insert(Connection& c, const LaneState& lane, const std::vector<NewDeadLetter>& letters) const {
   if (letters.empty()) return {};
   std::string sql = with_schema("insert into {schema}.dead_letters (group_id, handler, lane, topic, partition, \"offset\", incarnation, record_key, value, "
-                    "headers, record_timestamp, key, idempotency_key, digest, ordering, cause, stage, error, fingerprint, build, attempts, size, "
+                    "headers, record_timestamp, key, previous_key, idempotency_key, digest, ordering, cause, stage, error, fingerprint, build, attempts, size, "
                     "conflict_lane, conflict_offset, first_seen, first_failed_at, status) values ", schema_);
   const auto time_or_now = [&](const std::optional<std::string>& time) { return time ? c.quote(*time) : std::string("now()"); };
   bool first = true;
@@ -26,7 +26,7 @@ std::vector<DeadLetterId> DeadLetterStore::insert(Connection& c, const LaneState
     sql += (first ? "(" : ",(") + c.quote(group_) + ',' + c.quote(d.handler) + ',' + std::to_string(lane.id) + ',' + c.quote(v.topic) + ',' +
            std::to_string(v.partition) + ',' + std::to_string(v.offset) + ",'" + core::to_text(d.incarnation.value_or(lane.incarnation)) + "'," + bytea_or_null(c, v.key) +
            ',' + bytea_or_null(c, v.value) + ',' + c.quote(core::headers_json(v.headers)) + ',' + std::to_string(v.timestamp_ms) + ',' +
-           uuid_or_null(d.key) + ',' + bytea_or_null(c, d.idempotency_key) + ',' + number_or_null(d.digest) + ',' + number_or_null(stored(d.ordering)) + ',' +
+           uuid_or_null(d.key) + ',' + uuid_or_null(d.previous_key) + ',' + bytea_or_null(c, d.idempotency_key) + ',' + number_or_null(d.digest) + ',' + number_or_null(stored(d.ordering)) + ',' +
            c.quote(d.cause) + ',' + c.quote(d.stage) + ',' + c.quote(d.error) + ',' + c.quote(d.fingerprint) + ',' + c.quote(build_) + ',' +
            std::to_string(d.attempts) + ',' + std::to_string(size) + ',' + number_or_null(d.conflict_lane) + ',' +
            number_or_null(d.conflict_offset) + ',' + time_or_now(d.first_seen) + ',' + time_or_now(d.first_failed_at) + (d.discarded ? ",'discarded')" : ",'open')");

@@ -17,7 +17,7 @@ namespace deja::postgres {
 struct NewDeadLetter {
   const core::SourceRecord* record = nullptr;
   std::string handler;
-  std::optional<core::Uuid> key;
+  std::optional<core::Uuid> key, previous_key;
   std::optional<std::string> idempotency_key;  // as it came
   std::optional<std::int64_t> digest;
   std::optional<std::uint64_t> ordering;

@@ -14,7 +14,7 @@ struct Right {
   std::string_view rights;  // as has_table_privilege takes them, one at a time
 };
 
-// What a consumer does with each table; schemas/roles/consumer.sql grants the same.
+// What a consumer does with each table; schemas/roles/consumer.sql grants the same, and what commands of operators need.
 constexpr std::array wanted_rights = {
     Right{"schema_version", "select"},
     Right{"recipes", "select,insert,update"},

@@ -3,6 +3,7 @@
 #include "postgres/arrays.h"
 #include "postgres/columns.h"
 #include "postgres/explain.h"
+#include "postgres/lane_change.h"
 #include "postgres/parked_heads.h"
 #include "postgres/sql.h"
 
@@ -14,7 +15,6 @@ constexpr int page_size = 500;  // a full lane must not have to fit into memory
 const std::string listing_columns =
     "p.id, p.lane, p.incarnation, p.group_id, p.handler, p.topic, p.partition, l.lane, p.\"offset\", p.record_key, p.idempotency_key, p.attempt, p.starts, " +
     utc("p.next_at") + ", p.cause, p.error, p.fingerprint, "
-    // the one that is due comes first in its ordering key, so that the index finds it at once
     "coalesce(h.\"offset\", d.\"offset\"), d.id, " +
     utc("p.first_seen") + ", " + utc("p.first_failed_at") + ", p.size, p.wanted";
 

@@ -14,15 +14,8 @@ std::string mark_heads_sql(const std::string& schema) {
   return with_schema("update {schema}.parked h set next_at = clock_timestamp() from (select p.id from (select distinct on (q.ordering) q.* from {schema}.parked q "
                      "join {schema}.lanes o on o.id = q.lane where q.lane = $1::int and q.ordering is not null and ($2::bigint[] is null or q.ordering = any($2::bigint[])) "
                      "order by q.ordering, q.incarnation = o.incarnation, q.\"offset\") p join {schema}.lanes l on l.id = p.lane "
-                     "where p.next_at is null and not exists (select 1 " + holding_sql() + ")) f where h.id = f.id returning h.id", schema);
-}
-
-void lock_lane(Connection& c, const std::string& schema, std::int32_t lane_id) {
-  c.exec_params(with_schema("select 1 from {schema}.lanes where id = $1::int for update", schema), {std::to_string(lane_id)});
-}
-
-void raise_parked_version(Connection& c, const std::string& schema, std::int32_t lane_id) {
-  c.exec_params(with_schema("update {schema}.lanes set parked_version = parked_version + 1 where id = $1::int", schema), {std::to_string(lane_id)});
+                     "where p.next_at is null and not exists (select 1 from {schema}.parked m where m.lane = p.lane and m.ordering = p.ordering and m.next_at is not null) "
+                     "and not exists (select 1 " + holding_sql() + ")) f where h.id = f.id returning h.id", schema);
 }
 
 std::string unmark_held_sql(const std::string& schema) {

@@ -3,6 +3,7 @@
 #include "core/header_json.h"
 #include "postgres/arrays.h"
 #include "postgres/columns.h"
+#include "postgres/ordering_column.h"
 #include "postgres/parked_heads.h"
 #include "postgres/sql.h"
 #include "postgres/transaction_control.h"
@@ -147,7 +148,7 @@ void ParkedStore::again(Connection& c, std::int64_t id, const ParkedFailure& fai
 }
 
 std::vector<std::int64_t> ParkedStore::remove(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, const std::vector<std::uint64_t>& orderings) const {
-  c.exec_params(remove_, {array_text(ids)});
+  if (!ids.empty()) c.exec_params(remove_, {array_text(ids)});
   std::vector<std::int64_t> promoted;
   if (orderings.empty()) return promoted;
   for (const auto& r : c.exec_params(promote_, {text(lane), array_text(orderings, [](std::uint64_t o) { return text(stored(o)); })})) promoted.push_back(r[0].as<std::int64_t>());

@@ -85,7 +85,7 @@ class ParkedStore {
   std::vector<std::int64_t> insert(Connection& c, const LaneState& lane, const std::vector<NewParked>& records) const;
   /// An attempt failed, and another one follows.
   void again(Connection& c, std::int64_t id, const ParkedFailure& failure, std::chrono::milliseconds delay) const;
-  /// They had their dispositions. The next record of each of these ordering keys is due now: returns those.
+  /// They had their dispositions. Where no record of these ordering keys may run, the first one is due now: returns those.
   std::vector<std::int64_t> remove(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, const std::vector<std::uint64_t>& orderings) const;
   /// A transaction of its own: the owner before did not hand over in order, and may have had any of those that are due under way (R1).
   /// False: fenced.

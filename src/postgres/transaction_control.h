@@ -8,7 +8,7 @@
 
 namespace deja::postgres {
 
-/// One record's work within a batch, which can be taken back alone. Not nested.
+/// The work of some records of a batch, which can be taken back alone. Not nested.
 inline void set_savepoint(Connection& c) { c.exec("SAVEPOINT deja_record"); }
 
 inline void roll_back_to_savepoint(Connection& c) { c.exec("ROLLBACK TO SAVEPOINT deja_record; RELEASE SAVEPOINT deja_record"); }

@@ -62,7 +62,7 @@ void Batch::run(std::span<const PreparedRecord> records, std::int64_t published_
     stage_ = Stage::handlers;
     last_statement_ = std::chrono::steady_clock::now();
     result.handlers_run = true;
-    spec_.batch ? run_in_batches() : run_singly();
+    spec_.batch || pass_ == Pass::savepoints ? run_in_slices() : run_singly();
     collector_.flush();
     result.handlers_run = false;
     stage_ = Stage::closing;
@@ -116,6 +116,7 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
     result.outcomes.push_back(slot.outcome);
   }
   result.drain = drain_;
+  result.savepoints = savepoints_;
   result.handler_starts = starts_;
   result.handler_failures = failures_;
   result.handler_rejections = rejections_;

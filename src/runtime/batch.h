@@ -14,6 +14,7 @@
 
 #include "core/batch_plan.h"
 #include "core/disposition.h"
+#include "core/group_size.h"
 #include "core/outbound_event.h"
 #include "core/parked_set.h"
 #include "core/random.h"
@@ -86,13 +87,14 @@ struct BatchResult {
   std::int64_t handler_starts = 0, handler_failures = 0, handler_rejections = 0;
   std::vector<double> call_seconds;  // of each handler call
   double claim_seconds = 0, commit_seconds = 0;
+  core::SavepointUse savepoints;
   bool handlers_run = false;  // or their statements: if the link is lost meanwhile, a record may have done it
   bool commit_sent = false;  // all of the above stands if the commit turns out to have happened
 };
 
 enum class Pass {
   plain,       // no savepoints
-  savepoints,  // one per record, after something failed
+  savepoints,  // one for each group of records, after something failed
 };
 
 /// One try at a batch. Throws what runtime/failures.h has, and Stop when the process must end.
@@ -129,15 +131,24 @@ class Batch {
   void claim();
   bool settle_without_running(Slot& slot);
   const KeyUse* known_use(const PreparedRecord& record) const;
+  using Slice = std::vector<Slot*>;
   void run_singly();
-  void run_in_batches();
-  void run_slice(std::vector<Slot*> slice);
+  void run_in_slices();
+  Slice next_slice();
+  void run_slice(Slice slice);
+  std::optional<Thrown> call_handler(Slot& slot);
   void call(Slot& slot);
+  void run_group(const Slice& group);
+  void cut_group(const Slice& group, std::size_t at, const Thrown& thrown);
+  void run_span(const Slice& span);
+  std::size_t cut_by_rejection(const Slice& span);
+  void run_halves(const Slice& slice);
   std::optional<Thrown> guarded_call(const std::function<void()>& handle, const Slot& first, std::size_t count);
   void succeed(Slot& slot);
   void fail(Slot& slot, core::Trouble trouble, std::string error, const std::string& type);
   void fail_as_forced(Slot& slot);
   void park(Slot& slot, std::optional<postgres::ParkedFailure> failure, std::chrono::milliseconds delay);
+  void hold_back(const Slot& slot);
   bool has_to_wait(const Slot& slot) const;
   bool has_room(const Slot& slot) const;
   bool settle_as_twin(Slot& slot);
@@ -146,6 +157,7 @@ class Batch {
   void give_up_keys(const Slot& slot);
   const core::ParkedSet& parked() const { return reloaded_ ? *reloaded_ : parked_; }
   void close_parked(BatchResult& result);
+  void promote_reread(ParkedChanges& changes, const std::vector<postgres::NewParked>& records);
   void remember_held(BatchResult& result, const std::vector<postgres::DeadLetterId>& ids) const;
   void look_for_flood(BatchResult& result);
   void release_claims();
@@ -168,10 +180,10 @@ class Batch {
   const core::ParkedSet& parked_;  // as the owner remembers them
   core::Random& random_;
   std::optional<core::ParkedSet> reloaded_;
-  postgres::ParkedView changed_;
+  postgres::ParkedView changed_rows_;
   bool drain_ = false;  // of parked records
   // Of this batch, beyond what was parked before.
-  std::unordered_set<std::uint64_t> waiting_;
+  std::unordered_map<std::uint64_t, std::int64_t> waiting_;  // ordering keys: what comes after this offset has to wait
   std::vector<const Slot*> parked_here_;
   Pass pass_ = Pass::plain;
   // Whose statement it is that fails: deja's own failures are no record's fault.
@@ -183,6 +195,8 @@ class Batch {
   std::vector<Slot> slots_;
   std::unordered_map<core::Uuid, KeyUse, core::UuidHash> keys_;
   std::optional<Thrown> flush_failure_;
+  core::GroupSize group_size_;
+  core::SavepointUse savepoints_;
   postgres::BatchStart start_{0, 0, 0};
   std::string deferred_constraints_;
   core::FramedHash hash_;

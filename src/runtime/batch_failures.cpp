@@ -52,7 +52,7 @@ void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std
   slot.outcome.cause = letter.cause;
   slot.outcome.error = letter.error;
   slot.letter = std::move(letter);
-  if (settings_.hold && !drain_ && slot.prepared->ordering) waiting_.insert(*slot.prepared->ordering);
+  if (settings_.hold && !drain_) hold_back(slot);
   if (trouble == core::Trouble::conflict) {
     slot.letter->conflict_lane = slot.outcome.first.lane;
     slot.letter->conflict_offset = slot.outcome.first.offset;
@@ -78,14 +78,22 @@ void Batch::park(Slot& slot, std::optional<postgres::ParkedFailure> failure, std
   }
   slot.parking = Slot::Parking{std::move(failure), delay};
   if (drain_) return;
-  if (slot.prepared->ordering) waiting_.insert(*slot.prepared->ordering);
+  hold_back(slot);
   parked_here_.push_back(&slot);
+}
+
+void Batch::hold_back(const Slot& slot) {
+  if (!slot.prepared->ordering) return;
+  const auto [at, added] = waiting_.try_emplace(*slot.prepared->ordering, slot.outcome.offset);
+  if (!added) at->second = std::min(at->second, slot.outcome.offset);
 }
 
 // R5: in the order of the log among records of one ordering key; with dlq.order = hold dead letters keep their place in it.
 bool Batch::has_to_wait(const Slot& slot) const {
   const auto& ordering = slot.prepared->ordering;
-  return ordering && (waiting_.contains(*ordering) || parked().count(*ordering) > 0 || parked().held(*ordering, slot.outcome.offset));
+  if (!ordering) return false;
+  const auto here = waiting_.find(*ordering);
+  return (here != waiting_.end() && here->second < slot.outcome.offset) || parked().count(*ordering) > 0 || parked().held(*ordering, slot.outcome.offset);
 }
 
 bool Batch::has_room(const Slot& slot) const {
@@ -143,9 +151,9 @@ void Batch::obey(Slot& slot) {
 // D1: an operator changed parked rows since the owner read them.
 void Batch::see_changes_of_operators() {
   if (start_.parked_version == row_.parked_version) return;
-  changed_ = stores_.parked.load(connection_, row_.id, settings_.hold);
+  changed_rows_ = stores_.parked.load(connection_, row_.id, settings_.hold);
   DEJA_FAILPOINT(after_parked_reload);
-  reloaded_ = remembered(changed_, {});
+  reloaded_ = remembered(changed_rows_, {});
 }
 
 // D1: what was picked may have been changed before this transaction had the lane.
@@ -189,7 +197,7 @@ void Batch::look_for_flood(BatchResult& result) {
 
 void Batch::close_parked(BatchResult& result) {
   auto& changes = result.parked;
-  if (reloaded_) changes.reloaded = changed_;
+  if (reloaded_) changes.reloaded = changed_rows_;
   if (!drain_) {
     std::vector<postgres::NewParked> records;
     for (const auto* slot : parked_here_) {
@@ -207,6 +215,7 @@ void Batch::close_parked(BatchResult& result) {
       changes.added.back().record.tried = ran;
       if (ran) changes.failed.emplace_back(ids[i], r.failure->fingerprint);
     }
+    promote_reread(changes, records);
     return;
   }
   std::vector<std::uint64_t> orderings;
@@ -239,6 +248,17 @@ void Batch::remember_held(BatchResult& result, const std::vector<postgres::DeadL
     const bool of_log_before = slot.letter->incarnation && *slot.letter->incarnation != row_.incarnation;
     result.parked.held.emplace_back(*slot.letter->ordering, of_log_before ? -1 : slot.outcome.offset);
   }
+}
+
+// What is read again (D2) may lie before the rows that it was parked behind, and where those are held nobody would ever promote it.
+void Batch::promote_reread(ParkedChanges& changes, const std::vector<postgres::NewParked>& records) {
+  if (!settings_.hold) return;
+  std::vector<std::uint64_t> orderings;
+  for (const auto& r : records)
+    if (r.ordering && !r.failure && r.record->view.offset < row_.reread_until) orderings.push_back(*r.ordering);
+  if (orderings.empty()) return;
+  changes.promoted = stores_.parked.remove(connection_, row_.id, {}, orderings);
+  DEJA_FAILPOINT(after_unparked);
 }
 
 core::ParkedRecord remembered(const postgres::ParkedSummary& summary, core::Steady::time_point now) {

@@ -68,56 +68,131 @@ void Batch::run_singly() {
     if (!slot.settled && !settle_without_running(slot)) call(slot);
 }
 
-void Batch::call(Slot& slot) {
-  if (forced_) return fail_as_forced(slot);
-  if (pass_ == Pass::savepoints) set_savepoint();
+std::optional<Thrown> Batch::call_handler(Slot& slot) {
   slot.ran = true;
   const Record record(slot.prepared->source->view);
-  const auto thrown = guarded_call(
+  return guarded_call(
       [&] {
         DEJA_FAILPOINT(before_handler);
         handler_.handle(record, collector_);
         DEJA_FAILPOINT(after_handler);
       },
       slot, 1);
-  if (!thrown && keep()) return succeed(slot);
-  const auto& failure = thrown ? *thrown : *flush_failure_;
-  take_back();
-  fail(slot, failure.trouble, failure.message, failure.type);
 }
 
-void Batch::run_in_batches() {
+void Batch::call(Slot& slot) {
+  if (forced_) return fail_as_forced(slot);
+  const auto thrown = call_handler(slot);
+  if (!thrown) return succeed(slot);
+  collector_.undo();
+  fail(slot, thrown->trouble, thrown->message, thrown->type);
+}
+
+// All at once for a handler of batches while all is well, a few at a time in the second pass.
+void Batch::run_in_slices() {
   for (;;) {
-    std::vector<Slot*> slice;
-    std::unordered_set<core::Uuid, core::UuidHash> keys_of_slice;
-    std::unordered_set<std::uint64_t> left_behind;  // ordering keys: what follows waits as well
-    for (auto& slot : slots_) {
-      if (slot.settled) continue;
-      // a twin of a record in this slice waits for what becomes of it
-      bool twin = false;
-      slot.prepared->each_key([&](const core::Uuid& key) { twin = twin || keys_of_slice.contains(key); });
-      const auto& ordering = slot.prepared->ordering;
-      if (twin || (ordering && left_behind.contains(*ordering))) {
-        if (ordering) left_behind.insert(*ordering);
-        continue;
-      }
-      if (settle_without_running(slot)) continue;
-      slot.prepared->each_key([&](const core::Uuid& key) { keys_of_slice.insert(key); });
-      slice.push_back(&slot);
-    }
+    auto slice = next_slice();
     if (slice.empty()) return;
     run_slice(std::move(slice));
   }
 }
 
-void Batch::run_slice(std::vector<Slot*> slice) {
-  if (forced_) return fail_as_forced(*slice.front());
-  // a record of the other half may have been parked meanwhile
+Batch::Slice Batch::next_slice() {
+  const auto most = pass_ == Pass::plain ? slots_.size() : group_size_.next();
+  Slice slice;
+  std::unordered_set<core::Uuid, core::UuidHash> keys_of_slice;
+  std::unordered_set<std::uint64_t> left_behind;  // ordering keys: what follows waits as well
+  for (auto& slot : slots_) {
+    if (slice.size() == most) break;
+    if (slot.settled) continue;
+    // a twin of a record in this slice waits for what becomes of it
+    bool twin = false;
+    slot.prepared->each_key([&](const core::Uuid& key) { twin = twin || keys_of_slice.contains(key); });
+    const auto& ordering = slot.prepared->ordering;
+    if (twin || (ordering && left_behind.contains(*ordering))) {
+      if (ordering) left_behind.insert(*ordering);
+      continue;
+    }
+    if (settle_without_running(slot)) continue;
+    slot.prepared->each_key([&](const core::Uuid& key) { keys_of_slice.insert(key); });
+    slice.push_back(&slot);
+  }
+  return slice;
+}
+
+void Batch::run_slice(Slice slice) {
+  // an earlier part of the slice may have been parked meanwhile
   std::erase_if(slice, [&](Slot* slot) { return settle_as_twin(*slot); });
   if (slice.empty()) return;
+  if (forced_) return fail_as_forced(*slice.front());
   if (pass_ == Pass::savepoints) set_savepoint();
+  spec_.batch ? run_span(slice) : run_group(slice);
+}
+
+void Batch::run_halves(const Slice& slice) {
+  const auto half = slice.begin() + static_cast<std::ptrdiff_t>(slice.size() / 2);
+  run_slice({slice.begin(), half});
+  run_slice({half, slice.end()});
+}
+
+// Records of the second pass that share a savepoint.
+void Batch::run_group(const Slice& group) {
+  for (std::size_t i = 0; i < group.size(); ++i)
+    if (const auto thrown = call_handler(*group[i])) return cut_group(group, i, *thrown);
+  if (keep()) {
+    group_size_.kept();
+    for (auto* slot : group) succeed(*slot);
+    return;
+  }
+  const auto failure = *flush_failure_;
+  take_back();
+  savepoints_.needed = true;
+  if (group.size() == 1) return fail(*group.front(), failure.trouble, failure.message, failure.type);
+  group_size_.failed();
+  run_halves(group);
+}
+
+// The one that threw fails once those before it are kept, so that it ran on what they did. Where it sent statements they have to run again.
+void Batch::cut_group(const Slice& group, std::size_t at, const Thrown& thrown) {
+  const Slice before(group.begin(), group.begin() + static_cast<std::ptrdiff_t>(at));
+  const Slice after(group.begin() + static_cast<std::ptrdiff_t>(at) + 1, group.end());
+  if (group.size() > 1) group_size_.failed();
+  savepoints_.needed = savepoints_.needed || collector_.sent();
+  bool fails = before.empty();
+  if (!before.empty() && !collector_.sent()) {
+    collector_.undo();
+    fails = keep();
+    for (auto* slot : before)
+      if (fails) succeed(*slot);
+  }
+  if (before.empty() || !fails) take_back();
+  if (fails) {
+    fail(*group[at], thrown.trouble, thrown.message, thrown.type);
+  } else {
+    run_slice(before);
+    run_slice({group[at]});
+  }
+  run_slice(after);
+}
+
+// dlq.order = hold: how many of the span come up to the first that was rejected and that a later one has to wait behind. 0: none.
+std::size_t Batch::cut_by_rejection(const Slice& span) {
+  if (!settings_.hold || collector_.rejected().empty()) return 0;
+  std::unordered_set<std::int64_t> rejected;
+  for (const auto& each : collector_.rejected()) rejected.insert(each.offset);
+  const auto is_rejected = [&](const Slot* slot) { return rejected.contains(slot->outcome.offset); };
+  for (auto at = span.begin(); at != span.end(); ++at) {
+    const auto& ordering = (*at)->prepared->ordering;
+    if (!ordering || !is_rejected(*at)) continue;
+    if (std::any_of(std::next(at), span.end(), [&](const Slot* later) { return later->prepared->ordering == ordering && !is_rejected(later); }))
+      return static_cast<std::size_t>(at - span.begin()) + 1;
+  }
+  return 0;
+}
+
+void Batch::run_span(const Slice& span) {
   std::vector<const PreparedRecord*> prepared;
-  for (auto* slot : slice) {
+  for (auto* slot : span) {
     slot->ran = true;
     prepared.push_back(slot->prepared);
   }
@@ -128,10 +203,18 @@ void Batch::run_slice(std::vector<Slot*> slice) {
         handler_.handle_batch(records.span(), collector_);
         DEJA_FAILPOINT(after_handler);
       },
-      *slice.front(), slice.size());
+      *span.front(), span.size());
+  if (const auto cut = thrown ? 0 : cut_by_rejection(span); cut > 0) {
+    if (pass_ == Pass::plain && collector_.sent()) throw NeedsSavepoints("a record was rejected that later ones of its span have to wait behind");
+    savepoints_.needed = savepoints_.needed || collector_.sent();
+    take_back();
+    run_slice({span.begin(), span.begin() + static_cast<std::ptrdiff_t>(cut)});
+    return run_slice({span.begin() + static_cast<std::ptrdiff_t>(cut), span.end()});
+  }
   if (!thrown && keep()) {
+    group_size_.kept();
     const auto rejected = collector_.rejected();
-    for (auto* slot : slice) {
+    for (auto* slot : span) {
       const auto offset = slot->prepared->source->view.offset;
       const auto reason = std::find_if(rejected.begin(), rejected.end(), [&](const auto& r) { return r.offset == offset; });
       if (reason == rejected.end()) succeed(*slot);
@@ -140,11 +223,11 @@ void Batch::run_slice(std::vector<Slot*> slice) {
     return;
   }
   const auto failure = thrown ? *thrown : *flush_failure_;
+  if (pass_ == Pass::savepoints) savepoints_.needed = savepoints_.needed || !thrown || collector_.sent();
   take_back();
-  if (slice.size() == 1) return fail(*slice.front(), failure.trouble, failure.message, failure.type);
-  const auto half = slice.begin() + static_cast<std::ptrdiff_t>(slice.size() / 2);
-  run_slice({slice.begin(), half});
-  run_slice({half, slice.end()});
+  group_size_.failed();
+  if (span.size() == 1) return fail(*span.front(), failure.trouble, failure.message, failure.type);
+  run_halves(span);
 }
 
 // Runs a handler and says what it threw, as its record's own failure; what concerns the whole batch is thrown on.
@@ -213,6 +296,7 @@ bool Batch::keep() {
     collector_.flush();
     postgres::keep_savepoint(connection_, deferred_constraints_);
     DEJA_FAILPOINT(after_savepoint_kept);
+    ++savepoints_.kept;
     return true;
   } catch (const std::exception& e) {
     const auto failure = postgres::classify(e, !connection_.broken());
@@ -224,13 +308,14 @@ bool Batch::keep() {
 }
 
 void Batch::set_savepoint() {
+  collector_.begin_group();
   postgres::set_savepoint(connection_);
   DEJA_FAILPOINT(after_savepoint);
 }
 
 void Batch::take_back() {
-  collector_.undo();
-  if (pass_ != Pass::savepoints) return;
+  if (pass_ == Pass::plain) return collector_.undo();
+  collector_.undo_group();
   postgres::roll_back_to_savepoint(connection_);
   DEJA_FAILPOINT(after_savepoint_undone);
 }

@@ -60,10 +60,20 @@ void Collector::begin_call() {
 }
 
 void Collector::undo() {
-  if (!sent_) queue_.shrink(mark_statements_);  // else the savepoint undoes it
-  if (sent_) queue_.clear();
+  queue_.shrink(mark_statements_);
   emitted_.resize(mark_events_);
   rejected_.resize(mark_rejected_);
+}
+
+void Collector::begin_group() {
+  group_events_ = emitted_.size();
+  group_rejected_ = rejected_.size();
+}
+
+void Collector::undo_group() {
+  queue_.clear();
+  emitted_.resize(group_events_);
+  rejected_.resize(group_rejected_);
 }
 
 void Collector::flush() {

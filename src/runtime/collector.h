@@ -31,6 +31,9 @@ class Collector final : public detail::TransactionBackend {
   /// Before each call of a handler: what follows can be taken back with undo(), unless statements were sent meanwhile.
   void begin_call();
   void undo();
+  /// At a savepoint, with nothing queued: all that follows is forgotten with undo_group(), once the savepoint undid what was sent.
+  void begin_group();
+  void undo_group();
   /// Statements were sent since begin_call().
   bool sent() const { return sent_; }
   /// A statement failed since begin_call(), whether or not the handler caught it.
@@ -58,6 +61,7 @@ class Collector final : public detail::TransactionBackend {
   std::optional<postgres::SqlFailure> failure_;
   bool sent_ = false;
   std::size_t mark_statements_ = 0, mark_events_ = 0, mark_rejected_ = 0;
+  std::size_t group_events_ = 0, group_rejected_ = 0;
 };
 
 /// True for COMMIT, ROLLBACK and everything else that would end, begin or split the batch's transaction.

@@ -331,12 +331,12 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
   if (result.drain) {
     drain_.rows.erase(drain_.rows.begin(), drain_.rows.begin() + done);
     drain_.started = false;
-    drain_.plan.committed(drain_.rows.empty() ? std::nullopt : std::optional<std::int64_t>(0));
+    drain_.plan.committed(drain_.rows.empty() ? std::nullopt : std::optional<std::int64_t>(0), result.savepoints);
     no_room_until_ = {};
   } else {
     current_.erase(current_.begin(), current_.begin() + done);
     suspects_.committed(result.outcomes.size());
-    plan_.committed(current_.empty() ? std::nullopt : std::optional(current_.front().view.offset));
+    plan_.committed(current_.empty() ? std::nullopt : std::optional(current_.front().view.offset), result.savepoints);
   }
   last_commit_ = context_.clock.now();
   moving();

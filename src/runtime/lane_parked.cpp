@@ -51,7 +51,7 @@ Next Lane::run_drain(Worker& worker) {
 // Heads of different ordering keys: whatever becomes of one says nothing of another.
 bool Lane::load_drain(Worker& worker) {
   const auto now = context_.clock.now();
-  auto ids = parked_.due(now, std::min(core::BatchPlan::savepoint_slice, context_.batch_max_records), now >= budget_until_);
+  auto ids = parked_.due(now, std::min(core::BatchPlan::subtransaction_cache, context_.batch_max_records), now >= budget_until_);
   bound(ids);
   ask_budget(worker, ids);
   if (ids.empty()) return false;
@@ -101,7 +101,7 @@ Next Lane::no_room(Worker& worker) {
   refund_start(worker);
   no_room_until_ = context_.clock.now() + look_for_room_after;
   const auto offset = current_.empty() ? row_.next_offset : current_.front().view.offset;
-  set_pause("no room to park a record: " + std::to_string(parked_.size()) + " are parked (park.max.records, park.key.max.records)",
+  set_pause("no room to park a record: " + std::to_string(parked_.size()) + " are parked (park.max.records, park.key.max.records)" + (context_.batch.hold ? "; dead letters hold what is behind them" : ""),
             "parked records (offset " + std::to_string(offset) + " has to wait)");
   return unless_closing(wake_for_parked(Next::at(no_room_until_)));
 }

@@ -38,7 +38,8 @@ class Bench:
 
     def record(self, n):
         with_some = self.options.failing or self.options.parked
-        word = "f" if self.options.failing and (n // self.options.keys + n) % FAILING == 0 else "p" if self.options.parked and n < PARKED else "v"
+        place = n // PARTITIONS  # those that fail are spread over all partitions and over the keys
+        word = "f" if self.options.failing and (place + place * PARTITIONS // self.options.keys) % FAILING == 0 else "p" if self.options.parked and n < PARKED else "v"
         key = f"parked-{n}" if word == "p" else f"key-{n % self.options.keys}"
         value = (word if with_some else "") + str(n)
         return key.encode(), value.ljust(VALUE_BYTES, "v").encode(), [("Idempotency-Key", f"{self.tag}-{n:08}".encode())]

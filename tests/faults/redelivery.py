@@ -531,7 +531,11 @@ class WhenEverythingHappens(RedeliveryTest):
             if how == "kill":
                 program.kill()
             else:
-                self.drain(program)
+                stop(program)
+
+        def stop(program):
+            self.await_log(program, " running ")  # before it nobody answers a signal
+            self.drain(program)
 
         begin("one")
         sent, told = 0, []
@@ -563,7 +567,7 @@ class WhenEverythingHappens(RedeliveryTest):
         finally:
             print(f"{self._testMethodName}: {' '.join(told)}", flush=True)
         for name in sorted(members):
-            self.drain(members[name])
+            stop(members[name])
         self.check(letters=self.letters())
 
     def test_R5_small_batches(self):

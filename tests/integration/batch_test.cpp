@@ -36,6 +36,7 @@ struct Scripted {
     }
     if (todo == "bad-insert") tx.insert("effects", {{"n", "not a number"}});
     if (todo == "bad-defer") tx.defer("insert into totals values ($1, $2)", "t", 5'000'000);
+    if (todo == "select") tx.query("select 1");
     if (todo == "swallow") {
       try {
         tx.query("select 1/0");
@@ -141,6 +142,41 @@ TEST(Batch, D3_OneFailingRecordAmongManyLeavesTheOthersCommitted) {
     EXPECT_EQ(count(harness, "deja.keys_1"), "149") << failing;
     EXPECT_EQ(*harness.query("select open from deja.lanes")[0][0], "f") << failing;
   }
+}
+
+// However those that fail lie among the others, and whether they sent statements before: each has its own outcome, in the order of the log.
+RC_GTEST_PROP(Batch, D3_EachRecordOfAGroupHasItsOwnOutcome, ()) {
+  static auto harness = Harness::of<Scripted>(tables);
+  static int round = 0;
+  const auto todo = rc::gen::weightedOneOf<std::string>({{12, rc::gen::just<std::string>("ok")},
+                                                         {1, rc::gen::just<std::string>("throw")},
+                                                         {1, rc::gen::just<std::string>("reject")},
+                                                         {2, rc::gen::just<std::string>("query-then-throw")},
+                                                         {2, rc::gen::just<std::string>("bad-insert")},
+                                                         {1, rc::gen::just<std::string>("bad-defer")},
+                                                         {1, rc::gen::just<std::string>("swallow")},
+                                                         {1, rc::gen::just<std::string>("select")}});
+  const auto todos = *rc::gen::resize(90, rc::gen::container<std::vector<std::string>>(todo));
+  RC_PRE(!todos.empty());
+  ++round;
+  std::vector<Input> inputs;
+  std::string expected;
+  std::vector<std::string> keys;
+  for (std::size_t i = 0; i < todos.size(); ++i) {
+    const auto key = std::to_string(round) + "/" + std::to_string(i);
+    inputs.push_back(record(key, todos[i], key));
+    const bool good = todos[i] == "ok" || todos[i] == "select";
+    if (good) keys.push_back(key);
+    expected += (i == 0 ? "" : " ") + std::string(good ? "processed" : todos[i] == "reject" ? "dead:rejected" : "dead:exhausted");
+  }
+  const auto effects_before = std::stoul(count(harness, "effects")), events_before = harness.events().size();
+  RC_ASSERT(words(harness.run(inputs)) == expected);
+  std::vector<std::string> made, emitted;
+  for (const auto& row : harness.query("select key from effects order by id offset " + std::to_string(effects_before))) made.push_back(*row[0]);
+  const auto events = harness.events();
+  for (std::size_t i = events_before; i < events.size(); ++i) emitted.push_back(events[i].key.value());
+  RC_ASSERT(made == keys);
+  RC_ASSERT(emitted == keys);
 }
 
 TEST(Batch, D6_SaysWhatToChangeWhenAHandlerEndsTheTransactionOrSwallowsAnError) {

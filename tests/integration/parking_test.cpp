@@ -3,6 +3,8 @@
 #include <chrono>
 #include <stdexcept>
 
+#include <deja/query.h>
+
 #include "support/lane_rig.h"
 
 // Parking within the batch transaction, on a real Postgres. What becomes of parked records afterwards is in tests/faults/redelivery.py.
@@ -60,6 +62,11 @@ struct InBatches {
   void handle(std::span<const Record> records, BatchTransaction& tx) {
     for (const auto& r : records) {
       if (r.value() == "throw") throw std::runtime_error("boom");
+      if (r.value() == "reject") {
+        tx.reject(r, "poison");
+        continue;
+      }
+      if (r.value() == "ask") tx.query("select 1");
       tx.insert("effects", {{"value", r.value()}});
     }
   }
@@ -117,6 +124,38 @@ TEST(Parking, R5_WhatFollowsADeadLetterWaitsWhereItHolds) {
   EXPECT_EQ(database.value("select count(*) from deja.parked where next_at is not null"), "0") << "none of them is due";
   auto passing = LaneRig::of<Plain>(database, 1, keys_of_tests);
   EXPECT_EQ(passing.run({record("7", "reject", "a"), record("8", "z", "a")}), "dead:rejected processed") << "dlq.order = continue";
+}
+
+TEST(Parking, R5_ABatchHandlersRejectionHoldsWhatFollowsInItsSpan) {
+  for (const auto* first : {"u", "ask"}) {
+    const RigDatabase database(tables);
+    auto lane = LaneRig::of<InBatches>(database, 0, keys_of_tests);
+    lane.hold();
+    EXPECT_EQ(lane.run({record("1", first, "a"), record("2", "reject", "b"), record("3", "reject", "a"), record("4", "v", "a"), record("5", "reject", "a"), record("6", "w", "c")}),
+              "processed dead:rejected dead:rejected parked parked processed");
+    EXPECT_EQ(database.value("select string_agg(value, ' ' order by id) from effects"), std::string(first) + " w");
+    EXPECT_EQ(lane.run({record("7", "x", "a"), record("8", "y", "b"), record("9", "z", "c")}), "parked parked processed");
+  }
+}
+
+// One that is settled before its span runs says nothing of those before it.
+TEST(Parking, R5_ADeadLetterHoldsNothingThatCameBeforeIt) {
+  const RigDatabase database(tables);
+  auto lane = LaneRig::of<InBatches>(database, 0, keys_of_tests);
+  lane.hold();
+  EXPECT_EQ(lane.run({record("1", "u", "a"), {"no key", {{"account", "a"}}}, record("2", "v", "a")}), "processed dead:key_missing parked");
+  EXPECT_EQ(database.value("select value from effects"), "u");
+}
+
+TEST(Parking, R5_WhatIsReadAgainBeforeADeadLetterRunsAlthoughLaterOnesWaitBehindIt) {
+  const RigDatabase database(tables);
+  auto lane = LaneRig::of<Plain>(database, 0, keys_of_tests);
+  lane.hold();
+  EXPECT_EQ(lane.run({record("1", "u", "a"), record("2", "reject", "a"), record("3", "v", "a")}), "processed dead:rejected parked");
+  database.value("delete from deja.keys_1 returning 1");  // the first is to run again
+  lane.reread(3);
+  EXPECT_EQ(lane.run({record("1", "u", "a"), record("2", "reject", "a"), record("3", "v", "a")}), "parked duplicate duplicate");
+  EXPECT_EQ(database.value("select string_agg(\"offset\" || case when next_at is null then '' else '!' end, ' ' order by \"offset\") from deja.parked"), "0! 2");
 }
 
 TEST(Parking, R5_ABatchHandlersFailureHoldsBackItsOrderingKeyAlone) {

@@ -55,7 +55,7 @@ std::optional<Time> Lane::run_drain() {
 bool Lane::load_drain() {
   const auto now = simulation_.now();
   const auto& decisions = simulation_.decisions();
-  auto ids = decisions.due(parked_, now, std::min(core::BatchPlan::savepoint_slice, simulation_.settings().batch_max), now >= budget_until_);
+  auto ids = decisions.due(parked_, now, std::min(core::BatchPlan::subtransaction_cache, simulation_.settings().batch_max), now >= budget_until_);
   ask_budget(ids);
   if (ids.empty()) return false;
   drain_ = {};

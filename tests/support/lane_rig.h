@@ -72,9 +72,19 @@ class LaneRig {
   /// From now on a record has so many attempts: what fails is parked. Nothing drains it here.
   void allow(core::RetryPolicy policy) { settings_.retry = policy; }
   /// dlq.order = hold.
-  void hold() { settings_.hold = true; }
+  void hold() {
+    settings_.hold = true;
+    connection_->exec("begin read write; update deja.lanes set holds = true; commit");
+    row_.holds = true;
+  }
   int backend_pid() const { return connection_->backend_pid(); }
   std::int64_t next_offset() const { return row_.next_offset; }
+
+  /// As after `deja lanes reset --to-offset 0`: what is below `until` was consumed before.
+  void reread(std::int64_t until) {
+    connection_->exec("begin read write; update deja.lanes set next_offset = 0, reread_until = " + std::to_string(until) + "; commit");
+    take_over();
+  }
 
   /// As a new owner after a crash.
   void take_over() {

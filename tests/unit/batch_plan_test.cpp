@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/backoff.h"
+#include "core/group_size.h"
 
 namespace deja::core {
 namespace {
@@ -14,16 +15,54 @@ TEST(BatchPlan, RunsEverythingAtOnceWhileAllIsWell) {
   EXPECT_FALSE(shape.forced);
 }
 
-TEST(BatchPlan, AfterAFailureUsesSavepointsInSlicesUntilTheFailedBatchIsThrough) {
+TEST(BatchPlan, AfterAFailureUsesSavepointsUntilTheFailedBatchIsThrough) {
   BatchPlan plan;
   plan.needs_savepoints(109);  // offsets 10..109 failed somewhere
-  EXPECT_EQ(plan.next(100, 10).records, BatchPlan::savepoint_slice);
+  EXPECT_EQ(plan.next(100, 10).records, 100U);
   EXPECT_TRUE(plan.next(100, 10).savepoints);
   plan.committed(74);
   EXPECT_TRUE(plan.next(36, 74).savepoints);
   plan.committed(110);
   EXPECT_FALSE(plan.next(500, 110).savepoints);
   EXPECT_EQ(plan.next(500, 110).records, 500U);
+}
+
+TEST(BatchPlan, D3_BeginsWithSavepointsWhileTheyAreNeeded) {
+  BatchPlan plan;
+  plan.needs_savepoints(99);
+  plan.committed(100, {20, true});
+  for (std::uint32_t n = 0; n < BatchPlan::careful_tries; ++n) {
+    EXPECT_TRUE(plan.next(100, 100).savepoints) << n;
+    plan.committed(200, {7, false});
+  }
+  EXPECT_FALSE(plan.next(100, 200).savepoints) << "nothing failed for a while";
+  plan.committed(300);
+  EXPECT_FALSE(plan.next(100, 300).savepoints);
+}
+
+TEST(BatchPlan, KeepsNoMoreSubtransactionsThanPostgresRemembers) {
+  BatchPlan plan;
+  plan.needs_savepoints(100'000);
+  EXPECT_EQ(plan.next(10'000, 0).records, BatchPlan::most_with_savepoints);
+  plan.committed(512, {200, true});
+  EXPECT_EQ(plan.next(10'000, 512).records, 256U);
+  for (int n = 0; n < 5; ++n) plan.committed(1'000, {100, true});
+  EXPECT_EQ(plan.next(10'000, 1'000).records, BatchPlan::subtransaction_cache) << "which cannot overflow";
+  plan.committed(1'100, {40, true});
+  EXPECT_EQ(plan.next(10'000, 1'100).records, BatchPlan::subtransaction_cache);
+  for (int n = 0; n < 5; ++n) plan.committed(1'200, {30, true});
+  EXPECT_EQ(plan.next(10'000, 1'200).records, BatchPlan::most_with_savepoints);
+}
+
+TEST(GroupSize, ShrinksAroundAFailureAndGrowsAgain) {
+  GroupSize size;
+  EXPECT_EQ(size.next(), 16U);
+  size.failed();
+  EXPECT_EQ(size.next(), 4U);
+  for (int n = 0; n < 3; ++n) size.failed();
+  EXPECT_EQ(size.next(), 1U);
+  for (int n = 0; n < 9; ++n) size.kept();
+  EXPECT_EQ(size.next(), GroupSize::most);
 }
 
 TEST(BatchPlan, FindsTheRecordToBlameForAFailedCommitOneByOne) {
