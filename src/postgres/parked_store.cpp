@@ -13,6 +13,15 @@ namespace deja::postgres {
 
 namespace {
 
+const std::string row_columns =
+    "p.id, p.topic, p.partition, p.\"offset\", p.record_key, p.value, p.headers, p.record_timestamp, p.size, p.incarnation, p.ordering, p.attempt, p.starts, "
+    "p.waited_ms, p.first_seen, p.first_failed_at, coalesce(p.wanted, ''), coalesce(p.wanted_reason, '')";
+
+// In the order of the log; records of a log before come first.
+std::string place_of(const std::string& row, const std::string& partition = {}) {
+  return "row_number() over (" + partition + "order by " + row + ".incarnation = l.incarnation, " + row + ".\"offset\")";
+}
+
 std::optional<core::Uuid> uuid_of(const std::optional<std::string>& text) { return text ? core::parse_uuid(*text) : std::nullopt; }
 
 struct Bytes {
@@ -26,10 +35,24 @@ ParkedStore::ParkedStore(std::string schema, std::string group, std::string buil
     : schema_(std::move(schema)), group_(std::move(group)), build_(std::move(build)),
       load_(with_schema("select id, \"offset\", ordering, key, previous_key, coalesce(digest, 0), case when wanted is not null then 0 else "
                         "ceil(extract(epoch from next_at - clock_timestamp()) * 1000)::bigint end, suspect, first_failed_at is not null and wanted is null, size from {schema}.parked where lane = $1::int", schema_)),
-      read_(with_schema("select p.id, topic, partition, \"offset\", record_key, value, headers, record_timestamp, size, incarnation, ordering, attempt, starts, "
-                        "waited_ms, first_seen, first_failed_at, coalesce(wanted, ''), coalesce(wanted_reason, '') "
-                        "from unnest($2::bigint[]) with ordinality w(id, n) join {schema}.parked p on p.id = w.id and p.lane = $1::int order by w.n", schema_)),
+      read_(with_schema("select " + row_columns + " from unnest($2::bigint[]) with ordinality w(id, n) join {schema}.parked p on p.id = w.id and p.lane = $1::int order by w.n", schema_)),
+      // heads come first into the sum, since they are bounded already
+      read_runs_(with_schema(
+          "with heads as (select w.n, p.id, p.next_at is not null and p.wanted is null as leads, p.ordering, p.incarnation = l.incarnation as present, p.\"offset\" "
+          "from unnest($2::bigint[]) with ordinality w(id, n) join {schema}.parked p on p.id = w.id and p.lane = $1::int join {schema}.lanes l on l.id = p.lane), "
+          "wanted as (select n, 0 as place, id from heads union all select h.n, f.place, f.id from heads h cross join lateral (select q.id, " + place_of("q") + " as place "
+          "from {schema}.parked q join {schema}.lanes l on l.id = q.lane where q.lane = $1::int and q.ordering = h.ordering and "
+          "(q.incarnation = l.incarnation, q.\"offset\") > (h.present, h.\"offset\") order by 2 limit $3::int) f where h.leads), "
+          "sized as (select r.n, r.place, r.id, sum(p.size) over (order by r.place > 0, r.n, r.place) as bytes from wanted r join {schema}.parked p on p.id = r.id) "
+          "select " + row_columns + " from sized s join {schema}.parked p on p.id = s.id where s.place = 0 or s.bytes <= $4::bigint order by s.n, s.place", schema_)),
       look_(with_schema("select id, starts, coalesce(wanted, '') from {schema}.parked where id = any($2::bigint[]) and lane = $1::int and (next_at is not null or wanted is not null)", schema_)),
+      look_runs_(with_schema(
+          "with picked as (select p.*, l.holds, l.incarnation as present, row_number() over (partition by p.ordering order by p.incarnation = l.incarnation, p.\"offset\") as place, "
+          "count(*) over (partition by p.ordering) as run from {schema}.parked p join {schema}.lanes l on l.id = p.lane where p.id = any($2::bigint[]) and p.lane = $1::int), "
+          "first as (select f.id, f.place from (select distinct ordering, run from picked where ordering is not null and run > 1) o cross join lateral (select q.id, " + place_of("q") + " as place "
+          "from {schema}.parked q join {schema}.lanes l on l.id = q.lane where q.lane = $1::int and q.ordering = o.ordering order by 2 limit o.run) f) "
+          "select p.id, p.starts, coalesce(p.wanted, '') from picked p join {schema}.lanes l on l.id = p.lane left join first f on f.id = p.id and f.place = p.place "
+          "where p.next_at is not null or p.wanted is not null or (f.id is not null and not exists (select 1 " + holding_sql() + "))", schema_)),
       offsets_(offsets_sql(schema_, "parked")),
       again_(with_schema("update {schema}.parked set attempt = attempt + 1, suspect = false, starts = 0, waited_ms = waited_ms + $2::bigint, "
                          "next_at = clock_timestamp() + $2::bigint * interval '1 millisecond', first_failed_at = coalesce(first_failed_at, now()), "
@@ -42,7 +65,11 @@ ParkedStore::ParkedStore(std::string schema, std::string group, std::string buil
       holds_(with_schema("update {schema}.lanes set holds = $2::boolean where id = $1::int", schema_)),
       lock_(with_schema("select 1 from {schema}.lanes where id = $1::int and owner_token = $2::uuid and batch_seq = $3::bigint for update", schema_)),
       give_back_(with_schema("update {schema}.parked p set attempt = greatest(0, p.attempt - w.n) from unnest($2::bigint[], $3::int[]) w(id, n) where p.id = w.id and p.lane = $1::int", schema_)),
-      suspects_(with_schema("update {schema}.parked set suspect = true where lane = $1::int and next_at <= clock_timestamp() and not suspect", schema_)),
+      suspects_(with_schema(
+          "update {schema}.parked p set suspect = true from (select q.id, q.next_at, q.ordering, " + place_of("q", "partition by q.ordering ") + " as place from {schema}.parked q "
+          "join {schema}.lanes l on l.id = q.lane where q.lane = $1::int and (q.next_at <= clock_timestamp() or "
+          "q.ordering in (select h.ordering from {schema}.parked h where h.lane = $1::int and h.next_at <= clock_timestamp()))) u "
+          "where p.id = u.id and not p.suspect and (u.next_at <= clock_timestamp() or u.ordering is not null and u.place <= $2::int)", schema_)),
       start_(with_schema("update {schema}.parked set starts = $2::int where id = $1::bigint returning id", schema_)),
       count_(waiting_sql(schema_, "parked", "first_seen", "true")) {}
 
@@ -69,8 +96,16 @@ ParkedView ParkedStore::load(Connection& c, std::int32_t lane, bool holds) const
 }
 
 std::vector<ParkedRow> ParkedStore::read(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const {
+  return rows_of(c.exec_params(read_, {text(lane), array_text(ids)}));
+}
+
+std::vector<ParkedRow> ParkedStore::read_runs(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, std::size_t behind, std::size_t bytes) const {
+  return rows_of(c.exec_params(read_runs_, {text(lane), array_text(ids), text(static_cast<std::int64_t>(behind)), text(static_cast<std::int64_t>(bytes))}));
+}
+
+std::vector<ParkedRow> ParkedStore::rows_of(const pqxx::result& found) {
   std::vector<ParkedRow> rows;
-  for (const auto& r : c.exec_params(read_, {text(lane), array_text(ids)})) {
+  for (const auto& r : found) {
     Columns columns(r);
     ParkedRow row;
     auto bytes = std::make_shared<Bytes>();
@@ -105,9 +140,9 @@ std::vector<ParkedRow> ParkedStore::read(Connection& c, std::int32_t lane, const
   return rows;
 }
 
-std::unordered_map<std::int64_t, ParkedStore::Look> ParkedStore::look(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const {
+std::unordered_map<std::int64_t, ParkedStore::Look> ParkedStore::look(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, bool runs) const {
   std::unordered_map<std::int64_t, Look> found;
-  for (const auto& r : c.exec_params(look_, {text(lane), array_text(ids)})) found.emplace(r[0].as<std::int64_t>(), Look{r[1].as<std::int32_t>(), r[2].c_str()});
+  for (const auto& r : c.exec_params(runs ? look_runs_ : look_, {text(lane), array_text(ids)})) found.emplace(r[0].as<std::int64_t>(), Look{r[1].as<std::int32_t>(), r[2].c_str()});
   return found;
 }
 
@@ -158,7 +193,7 @@ std::vector<std::int64_t> ParkedStore::remove(Connection& c, std::int32_t lane, 
 bool ParkedStore::mark_suspects(Connection& c, const LaneState& lane) const {
   return in_transaction(c, [&] {
     if (c.exec_params(lock_, {text(lane.id), lane.token, text(lane.batch_seq)}).empty()) return false;
-    c.exec_params(suspects_, {text(lane.id)});
+    c.exec_params(suspects_, {text(lane.id), text(static_cast<std::int64_t>(longest_run + 1))});
     return true;
   }, short_wait);
 }

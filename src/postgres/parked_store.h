@@ -70,14 +70,19 @@ class ParkedStore {
 
   /// All of a lane, and where `holds` the ordering keys that its dead letters hold.
   ParkedView load(Connection& c, std::int32_t lane, bool holds) const;
+  /// At most so many rows behind a head run with it.
+  static constexpr std::size_t longest_run = 100;
   /// Rows that are gone are left out; in the order of `ids`.
   std::vector<ParkedRow> read(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const;
+  /// The same, each head followed by up to `behind` rows of its ordering key, in the order of the log, while all together are not larger than `bytes`.
+  std::vector<ParkedRow> read_runs(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, std::size_t behind, std::size_t bytes) const;
   struct Look {
     std::int32_t starts = 0;
     std::string wanted;
   };
-  /// Those that may still be run, or that an operator wants something of.
-  std::unordered_map<std::int64_t, Look> look(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids) const;
+  /// Those that may still be run, or that an operator wants something of. `runs`: some of them are not heads, and may be run where all
+  /// rows before them are among `ids`, too.
+  std::unordered_map<std::int64_t, Look> look(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, bool runs) const;
   /// Offsets of the partition's records from `first` to before `until` that have a row.
   std::vector<std::int64_t> offsets(Connection& c, const LaneState& lane, std::int64_t first, std::int64_t until) const;
 
@@ -87,7 +92,8 @@ class ParkedStore {
   void again(Connection& c, std::int64_t id, const ParkedFailure& failure, std::chrono::milliseconds delay) const;
   /// They had their dispositions. Where no record of these ordering keys may run, the first one is due now: returns those.
   std::vector<std::int64_t> remove(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, const std::vector<std::uint64_t>& orderings) const;
-  /// A transaction of its own: the owner before did not hand over in order, and may have had any of those that are due under way (R1).
+  /// A transaction of its own: the owner before did not hand over in order, and may have had any of those that are due under way, with
+  /// those that run with them (R1).
   /// False: fenced.
   bool mark_suspects(Connection& c, const LaneState& lane) const;
   /// A transaction of its own: marks anew which rows may run, since the owner before had another dlq.order. False: fenced.
@@ -101,7 +107,9 @@ class ParkedStore {
   std::vector<WaitingRecords> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
 
  private:
-  std::string schema_, group_, build_, load_, read_, look_, offsets_, again_, remove_, promote_, held_, unmark_, holds_, lock_, give_back_, suspects_, start_, count_;
+  static std::vector<ParkedRow> rows_of(const pqxx::result& found);
+
+  std::string schema_, group_, build_, load_, read_, read_runs_, look_, look_runs_, offsets_, again_, remove_, promote_, held_, unmark_, holds_, lock_, give_back_, suspects_, start_, count_;
 };
 
 }  // namespace deja::postgres

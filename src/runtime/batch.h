@@ -110,7 +110,7 @@ class Batch {
   /// Asks the flood guard before a failure counts.
   void guarded_by(Floods& floods) { floods_ = &floods; }
 
-  /// Once per object. `records` are the lane's next ones, or parked ones of different ordering keys. `published_seq`: how far Kafka has the lane's events. `forced`: the only record fails with it without
+  /// Once per object. `records` are the lane's next ones, or parked ones: heads, each with some of those behind it. `published_seq`: how far Kafka has the lane's events. `forced`: the only record fails with it without
   /// being run (its failure showed only at COMMIT, or ends the process). When it throws DatabaseAway with result.commit_sent, the outcome is unknown.
   void run(std::span<const PreparedRecord> records, std::int64_t published_seq, Pass pass, BatchResult& result,
            const std::optional<core::ForcedFailure>& forced = std::nullopt);
@@ -152,6 +152,7 @@ class Batch {
   bool has_to_wait(const Slot& slot) const;
   bool has_room(const Slot& slot) const;
   bool settle_as_twin(Slot& slot);
+  bool leave_in_its_place(Slot& slot);
   void obey(Slot& slot);
   void keep_keys(const Slot& slot);
   void give_up_keys(const Slot& slot);

@@ -52,7 +52,7 @@ void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std
   slot.outcome.cause = letter.cause;
   slot.outcome.error = letter.error;
   slot.letter = std::move(letter);
-  if (settings_.hold && !drain_) hold_back(slot);
+  if (settings_.hold) hold_back(slot);
   if (trouble == core::Trouble::conflict) {
     slot.letter->conflict_lane = slot.outcome.first.lane;
     slot.letter->conflict_offset = slot.outcome.first.offset;
@@ -77,9 +77,8 @@ void Batch::park(Slot& slot, std::optional<postgres::ParkedFailure> failure, std
     slot.outcome.error = failure->error;
   }
   slot.parking = Slot::Parking{std::move(failure), delay};
-  if (drain_) return;
   hold_back(slot);
-  parked_here_.push_back(&slot);
+  if (!drain_) parked_here_.push_back(&slot);
 }
 
 void Batch::hold_back(const Slot& slot) {
@@ -108,7 +107,8 @@ bool Batch::has_room(const Slot& slot) const {
 // B4: the twin of a record that is parked in this lane is a duplicate of it at once; else there could be a million rows of one key.
 // What comes after a parked record of its ordering key waits behind it, without being run and without its key.
 bool Batch::settle_as_twin(Slot& slot) {
-  if (drain_ || slot.settled || (parked().nothing_waited_for() && parked_here_.empty() && waiting_.empty())) return slot.settled;
+  if (drain_) return slot.settled || leave_in_its_place(slot);
+  if (slot.settled || (parked().nothing_waited_for() && parked_here_.empty() && waiting_.empty())) return slot.settled;
   const auto& p = *slot.prepared;
   p.each_key([&](const core::Uuid& key) {
     if (slot.settled) return;
@@ -137,6 +137,17 @@ bool Batch::settle_as_twin(Slot& slot) {
   return true;
 }
 
+// R5: it was to run after one that stays.
+bool Batch::leave_in_its_place(Slot& slot) {
+  const auto& ordering = slot.prepared->ordering;
+  if (!ordering || !waiting_.contains(*ordering)) return false;
+  slot.settled = slot.outcome.gone = true;
+  slot.outcome.disposition = Disposition::parked;
+  slot.ran = false;
+  give_up_keys(slot);
+  return true;
+}
+
 // Without being run. Its key is claimed for a discard, so that no twin takes effect later.
 void Batch::obey(Slot& slot) {
   const auto& parked = *slot.prepared->parked;
@@ -159,8 +170,13 @@ void Batch::see_changes_of_operators() {
 // D1: what was picked may have been changed before this transaction had the lane.
 void Batch::look_at_parked() {
   std::vector<std::int64_t> ids;
-  for (const auto& slot : slots_) ids.push_back(slot.prepared->parked->id);
-  const auto there = stores_.parked.look(connection_, row_.id, ids);
+  std::unordered_set<std::uint64_t> orderings;
+  bool runs = false;  // of several records of one ordering key
+  for (const auto& slot : slots_) {
+    ids.push_back(slot.prepared->parked->id);
+    if (slot.prepared->ordering) runs = !orderings.insert(*slot.prepared->ordering).second || runs;
+  }
+  const auto there = stores_.parked.look(connection_, row_.id, ids, runs);
   DEJA_FAILPOINT(after_drain_look);
   for (auto& slot : slots_) {
     const auto found = there.find(slot.prepared->parked->id);
@@ -168,6 +184,7 @@ void Batch::look_at_parked() {
     if (found != there.end() && found->second.starts == read.starts && found->second.wanted == read.wanted) continue;
     slot.settled = slot.outcome.gone = true;
     slot.outcome.disposition = Disposition::parked;
+    hold_back(slot);
   }
 }
 

@@ -44,7 +44,7 @@ postgres::NewDeadLetter dead_letter_of(const PreparedRecord& record, const std::
   letter.previous_key = record.previous_key;
   if (record.key) letter.idempotency_key = record.raw_key;
   if (record.key || record.previous_key) letter.digest = record.digest;
-  letter.ordering = record.parked ? record.parked->ordering : record.ordering;
+  letter.ordering = record.ordering;
   letter.cause = cause;
   letter.stage = stage;
   letter.error = clean_text(error, max_error);

@@ -179,7 +179,9 @@ Next Lane::run(Worker& worker, const Try& batch) {
   records.reserve(n);
   for (std::size_t i = 0; i < n; ++i) {
     records.push_back(handler->preparer.prepare(batch.drain ? drain_.rows[i].record : current_[i]));
-    if (batch.drain) records.back().parked = &drain_.rows[i];
+    if (!batch.drain) continue;
+    records.back().parked = &drain_.rows[i];
+    records.back().ordering = drain_.rows[i].ordering;  // which other rows it is ordered with
   }
 
   BatchResult result;

@@ -140,6 +140,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   bool drains_next();
   Next run_drain(Worker& worker);
   bool load_drain(Worker& worker);
+  std::size_t cut_runs(const std::vector<std::int64_t>& ids);
   void bound(std::vector<std::int64_t>& ids) const;
   void ask_budget(Worker& worker, std::vector<std::int64_t>& ids);
   std::optional<core::Steady::time_point> next_drain() const;

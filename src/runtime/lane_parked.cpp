@@ -48,7 +48,7 @@ Next Lane::run_drain(Worker& worker) {
   return run(worker, {drain_.plan, shape, static_cast<std::int64_t>(shape.records) - 1, alone, true});
 }
 
-// Heads of different ordering keys: whatever becomes of one says nothing of another.
+// Heads of different ordering keys, each with what waits behind it: a key that gets many records could not be worked off one by one.
 bool Lane::load_drain(Worker& worker) {
   const auto now = context_.clock.now();
   auto ids = parked_.due(now, std::min(core::BatchPlan::subtransaction_cache, context_.batch_max_records), now >= budget_until_);
@@ -57,10 +57,34 @@ bool Lane::load_drain(Worker& worker) {
   if (ids.empty()) return false;
   drain_ = {};
   drain_.alone = parked_.find(ids.front())->suspect;
-  drain_.rows = context_.stores.parked.read(worker.connection(), row_.id, ids);
+  const bool runs = !drain_.alone && std::any_of(ids.begin(), ids.end(), [&](std::int64_t id) {
+    const auto& ordering = parked_.find(id)->ordering;
+    return ordering && parked_.count(*ordering) > 1;
+  });
+  const auto behind = std::min(postgres::ParkedStore::longest_run, context_.batch_max_records / ids.size());
+  drain_.rows = runs ? context_.stores.parked.read_runs(worker.connection(), row_.id, ids, behind, context_.batch_max_bytes)
+                     : context_.stores.parked.read(worker.connection(), row_.id, ids);
   DEJA_FAILPOINT(after_parked_read);
-  if (drain_.rows.size() < ids.size()) reload_parked(worker);  // an operator's doing
+  if (cut_runs(ids) < ids.size()) reload_parked(worker);  // an operator's doing
   return !drain_.rows.empty();
+}
+
+// What a run comes to goes with it only where it has never run and nobody wants anything of it. Returns how many of `ids` there are.
+std::size_t Lane::cut_runs(const std::vector<std::int64_t>& ids) {
+  const std::unordered_set<std::int64_t> picked(ids.begin(), ids.end());
+  std::unordered_set<std::int64_t> offsets;
+  for (const auto& row : drain_.rows)
+    if (picked.contains(row.id)) offsets.insert(row.record.view.offset);
+  const auto found = offsets.size();
+  std::unordered_set<std::uint64_t> cut;
+  std::erase_if(drain_.rows, [&](const postgres::ParkedRow& row) {
+    if (picked.contains(row.id)) return false;
+    const auto* known = parked_.find(row.id);
+    const bool fits = known && !known->due && !known->suspect && !known->again && row.wanted.empty() && !cut.contains(*row.ordering) && offsets.insert(row.record.view.offset).second;
+    if (!fits) cut.insert(*row.ordering);
+    return !fits;
+  });
+  return found;
 }
 
 // In memory; and never two records of one offset, which an operator's accept-loss can leave: within a batch a record is known by it.

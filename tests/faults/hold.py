@@ -82,6 +82,19 @@ class WhenDeadLettersHold(FaultTest):
         self.await_made("b3", "a1", "a2")
         self.drain(program)
 
+    def test_R5_one_that_dies_among_those_it_runs_with_holds_the_rest(self):
+        self.put(record("a0", "reject", 0, b"a"), *(record(f"a{n}", "reject" if n in (3, 6) else "ok", n, b"a") for n in range(1, 9)))
+        program = self.start()
+        self.await_consumed_all(9, program)
+        self.discard(0)
+        wait_until(lambda: self.open() == [3], 60, "the next dead letter", program)
+        self.assertEqual((self.made(), self.parked()), (["a1", "a2"], [4, 5, 6, 7, 8]))
+        self.discard(3)
+        wait_until(lambda: self.open() == [6], 60, "the last dead letter", program)
+        self.discard(6)
+        self.await_made("a1", "a2", "a4", "a5", "a7", "a8")
+        self.drain(program)
+
     def test_R5_each_dead_letter_of_a_key_holds(self):
         self.put(record("a0", "reject", 0, b"a"), record("a1", "reject", 1, b"a"), record("a2", "ok", 2, b"a"))
         program = self.start()

@@ -169,6 +169,18 @@ class WhenAHandlerFails(RedeliveryTest):
         self.drain(program)
         self.assertEqual(self.check()[0], {"processed": 40})
 
+    def test_R5_what_waits_behind_a_record_is_worked_off_in_runs_and_in_order(self):
+        doings = ["throw:1"] + [{60: "throw:1", 130: "sql-error", 190: "reject", 240: "slow-sql:1"}.get(n, "ok") for n in range(1, 300)]
+        self.put(*(record(f"a{n}", do, n, b"a") for n, do in enumerate(doings)), record("b", "ok", 300, b"b"))
+        program = self.start(attempts(2, NEVER))
+        self.await_parked(300, program)
+        self.work_off(program)
+        batches = self.scrape().sum("deja_batch_records_count")
+        self.drain(program)
+        self.assertEqual(self.made(), ["b"] + [f"a{n}" for n in range(300) if n not in (130, 190)])
+        self.assertEqual(self.check(letters=2)[0], {"processed": 299, "exhausted": 1, "rejected": 1})
+        self.assertLess(batches, 60, "a transaction for each of them would take longer than new ones need to come")
+
     def test_B4_a_twin_of_a_parked_record_is_a_duplicate_at_once(self):
         self.put(record("a0", "throw:1", 0, b"a"))
         program = self.start(attempts(3, NEVER))

@@ -2,8 +2,9 @@
 
 A live batch runs the next records of a lane. One that fails is parked in that transaction, or is dead when it has no attempt left; later ones of
 its ordering key are parked behind it, without being run. The first row of an ordering key is marked as its head, and whatever changes which row is
-the first moves the mark. A drain runs heads of different ordering keys in one transaction. After an owner that did not hand over in order the
-heads are suspects: each runs alone, its start committed before, until it has an outcome. What an operator wants of a parked row stands in the
+the first moves the mark. A drain runs heads of different ordering keys in one transaction, each with some of the rows behind it, one after the
+other, for as long as they leave. After an owner that did not hand over in order the heads and what a drain may have run with them are
+suspects: each runs alone, its start committed before, until it has an outcome. What an operator wants of a parked row stands in the
 row, and a drain does it. The owner keeps the blocked ordering keys in memory. Delays and budgets only say when a drain may be, and a
 drain may be at any time here. A handler that may fail does so any number of times, or for ever.
 
@@ -73,7 +74,10 @@ class Parking:
     dead_known_as_twins: bool = False     # a twin of a dead record is a duplicate as well
     conflict_waits: bool = False          # a twin with another payload is parked behind a record of another ordering key as well
     followers: str = "wait"               # behind what was blocked before the batch only; run; all: of any key
-    drain_takes: str = "heads"            # any; two of one key
+    drain_takes: str = "runs"             # heads, each with rows behind it; heads; any; two of one key, whatever becomes of the first
+    runs_look: str = "at all before"      # in its transaction, at all rows before those of a run; at themselves
+    run_ends_at_what_stays: bool = True   # by the run's own outcomes
+    followers_marked: bool = True         # as suspects, with their heads
     drain_looks_again: bool = True        # in its transaction
     drain_looks_for_what_is_wanted: bool = True  # again
     drain_compares: bool = True
@@ -228,6 +232,8 @@ class Parking:
         judged = {}
         for o, verb in zip(work.offsets, work.verbs):
             r = self.log[o]
+            if verb is None and self.drain_takes == "runs" and self.run_ends_at_what_stays and self.stays_before(t, o, work.offsets):
+                continue
             row = t.parked[o] or Parked(head=True)  # gone only if the drain did not look again
             judged.setdefault(r.key, o)
             if verb == "killed":
@@ -255,6 +261,10 @@ class Parking:
         for o in work.left:
             t = t._replace(keys=replaced(t.keys, self.log[o].key, o))
         return t, None
+
+    def stays_before(self, t, o, offsets):
+        """A row of the same drain and ordering key that it goes behind is still there, or holds the key now."""
+        return any(q < o for q in self.same_order(o, self.holding(t)) if q in offsets)
 
     def after_drain(self, t, lane, offsets, blocked):
         for o in offsets:
@@ -383,7 +393,8 @@ class Parking:
                 t = self.row(t, o, head=self.is_first(t, o))
             if t.parked[o]:
                 kept = t.parked[o].suspect and self.suspects_marked_by == "row"
-                t = self.row(t, o, suspect=kept or not clean and t.parked[o].head)
+                under_way = t.parked[o].head or self.drain_takes == "runs" and self.followers_marked
+                t = self.row(t, o, suspect=kept or not clean and under_way)
         return t
 
     def picks(self, s, i, w, lane):
@@ -394,7 +405,7 @@ class Parking:
             row = t.parked[o]
             if row and row.wanted and (row.head or self.wanted_of == "any row"):
                 settled[o] = row.wanted
-            elif row and not row.wanted and (row.head or self.drain_takes != "heads"):
+            elif row and not row.wanted and (row.head or self.drain_takes in ("any", "two of one key") or self.drain_takes == "runs" and not row.suspect):
                 suspect = row.suspect and self.start_committed_before
                 if suspect and row.starts >= self.max_starts:
                     settled[o] = "killed"
@@ -413,12 +424,21 @@ class Parking:
                 t = s.tables
 
     def choices(self, t, offsets):
-        """Some of these, and no two of one ordering key."""
+        """Some of these, and of each ordering key one, or its head and what is right behind it."""
         for some in chain.from_iterable(combinations(sorted(offsets), n) for n in range(1, len(offsets) + 1)):
             of_one_key = [self.same_order(o, some) for o in some]
-            two = self.drain_takes == "two of one key"
-            if all(t.parked[rows[0]].head if two else len(rows) == 1 for rows in of_one_key):
+            if self.drain_takes == "two of one key":
+                fits = all(t.parked[rows[0]].head for rows in of_one_key)
+            elif self.drain_takes == "runs":
+                fits = all(len(rows) == 1 and (t.parked[rows[0]].head or t.parked[rows[0]].wanted) or self.is_run(t, rows) for rows in of_one_key)
+            else:
+                fits = all(len(rows) == 1 for rows in of_one_key)
+            if fits:
                 yield some
+
+    def is_run(self, t, rows):
+        before = self.same_order(rows[0], self.holding(t))[:len(rows)]
+        return before == rows and all(not t.parked[o].wanted and not t.parked[o].suspect for o in rows)
 
     def starts_back(self, t, work, taken_back):
         for o in work.offsets if work.kind == ALONE and taken_back else ():
@@ -433,10 +453,17 @@ class Parking:
             row = t.parked[o]
             if row and row.wanted and self.drain_looks_for_what_is_wanted:
                 verbs[o] = row.wanted
-            elif row and (row.head or self.drain_takes != "heads"):
+            elif row and (row.head or self.drain_takes in ("any", "two of one key") or self.drain_takes == "runs" and verb is None and self.in_its_turn(t, o, work)):
                 verbs[o] = verb
         left = tuple(o for o in work.offsets if o not in verbs)
         return Work(work.kind, tuple(verbs), tuple(verbs.values()), () if self.left_out_claims_released else left)
+
+    def in_its_turn(self, t, o, work):
+        """What is before it is before it in this drain as well."""
+        before = [q for q in self.same_order(o, self.holding(t)) if q < o]
+        if self.runs_look == "at themselves":
+            return len(self.same_order(o, work.offsets)) > 1
+        return bool(before) and set(before) <= set(work.offsets)
 
     def begins(self, s, i, w, lane, work):
         """The compare-and-set, and after it the look at what an operator changed."""
@@ -581,6 +608,13 @@ CASES = (
            "the first, and not marked"),
     broken("R5_another_order_and_a_head_behind_a_dead_letter",
            Parking(PAIR, orders=("continue", "hold"), heads_marked_anew=False, **HANDED_OVER), "and not the first"),
+    holds("R5_runs_of_one_key_in_a_drain", Parking(ONE_KEY, **OPERATED), actions=2),
+    holds("R5_runs_of_one_key_while_dead_letters_hold_it", Parking(ONE_KEY, order="hold", **OPERATED), actions=2),
+    holds("R5_L2_runs_of_one_key_in_doubt", Parking(ONE_KEY, **QUIET | dict(losses=1)), workers=(0, 0), moves=1),
+    holds("R1_a_killer_in_a_run", Parking(LATER_KILLER, (0,), max_starts=2, moves=0, actions=0), crashes=2),
+    broken("R5_a_run_that_goes_on_past_what_failed", Parking(ONE_KEY, run_ends_at_what_stays=False, **QUIET), "takes effect before record"),
+    broken("R5_a_run_that_looks_at_its_own_rows_alone", Parking(ONE_KEY, runs_look="at themselves", **OPERATED), "takes effect before record"),
+    broken("R1_followers_in_a_run_that_are_no_suspects", Parking(LATER_KILLER, followers_marked=False, **QUIET | dict(max_starts=1)), "ended 3 processes"),
     broken("R5_two_of_one_key_in_a_drain", Parking(ONE_KEY, drain_takes="two of one key", **QUIET), "takes effect before record"),
     broken("R5_a_replay_that_leaves_the_old_head_marked", Parking(ONE_KEY, replayed_row="leaves the old head marked", **OPERATED), "and not the first"),
     broken("R5_a_replay_that_goes_behind", Parking(ONE_KEY, replayed_row="goes behind", **OPERATED), "the first, and not marked"),
@@ -602,7 +636,7 @@ CASES = (
     broken("R1_suspects_that_only_their_owner_knows", Parking(KILLER, suspects_marked_by="owner", **QUIET | dict(max_starts=1, stops=1)), "ended 3 processes"),
     broken("R1_clean_that_stays_from_the_owner_before", Parking(KILLER, clean_taken_away=False, **QUIET | dict(max_starts=1)), "ended 3 processes"),
     broken("R1_a_clean_mark_that_does_not_compare", Parking(KILLER[:1], clean_compares=False, **HANDED_OVER | dict(max_starts=1)), "ended 3 processes"),
-    broken("R1_a_head_that_a_replay_makes_innocent", Parking(LATER_KILLER, demoted_head_marked=False, **OPERATED | dict(max_starts=1)), "ended 3 processes"),
+    broken("R1_a_head_that_a_replay_makes_innocent", Parking(LATER_KILLER, demoted_head_marked=False, followers_marked=False, **OPERATED | dict(max_starts=1)), "ended 3 processes"),
     broken("R1_suspects_that_run_together", Parking(NEIGHBOURS, suspects_run="together", **QUIET | dict(max_starts=1)), "kills nobody"),
     broken("R1_a_suspect_beside_others", Parking(NEIGHBOURS, suspects_run="beside others", **OPERATED | dict(max_starts=1)), "kills nobody"),
     broken("R1_a_start_that_stays_with_a_failed_attempt", Parking(start_taken_back=False, **QUIET | dict(max_starts=1, max_attempts=3, crashes=1)), "kills nobody"),
