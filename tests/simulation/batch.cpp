@@ -52,11 +52,26 @@ void Batch::look_at_parked() {
   const auto& parked = simulation_.database().lanes[lane_].parked;
   for (auto& slot : slots_) {
     const auto found = parked.find(slot.row->id);
-    const bool there = found != parked.end() && (found->second.next_at || found->second.wanted != Wanted::nothing);
+    const bool there = found != parked.end() && (found->second.next_at || found->second.wanted != Wanted::nothing || in_its_turn(slot));
     if (there && simulation_.decisions().looks_again_at(*slot.row, found->second)) continue;
-    slot.settled = slot.outcome.gone = true;
-    slot.outcome.disposition = Disposition::parked;
+    leave(slot);
+    if (slot.record->ordering) waiting_.insert(*slot.record->ordering);
   }
+}
+
+bool Batch::in_its_turn(const Slot& slot) const {
+  if (!slot.record->ordering) return false;
+  const auto& parked = simulation_.database().lanes[lane_].parked;
+  return std::all_of(parked.begin(), parked.end(), [&](const auto& p) {
+    const auto& record = *p.second.record;
+    const bool before = record.ordering == slot.record->ordering && record.partition == slot.record->partition && record.offset < slot.record->offset;
+    return !before || std::any_of(slots_.begin(), slots_.end(), [&](const Slot& other) { return other.row->id == p.first; });
+  });
+}
+
+void Batch::leave(Slot& slot) {
+  slot.settled = slot.outcome.gone = true;
+  slot.outcome.disposition = Disposition::parked;
 }
 
 const Batch::KeyUse* Batch::known_use(const LogRecord& record) const {
@@ -137,9 +152,8 @@ void Batch::park(Slot& slot, std::optional<milliseconds> delay) {
   slot.settled = true;
   slot.outcome.disposition = Disposition::parked;
   slot.outcome.delay = delay;
-  if (try_.drain) return;
   if (slot.record->ordering) waiting_.insert(*slot.record->ordering);
-  parked_here_.push_back(&slot);
+  if (!try_.drain) parked_here_.push_back(&slot);
 }
 
 bool Batch::has_to_wait(const Slot& slot) const {
@@ -159,7 +173,11 @@ bool Batch::has_room(const Slot& slot) const {
 }
 
 bool Batch::settle_as_twin(Slot& slot) {
-  if (try_.drain) return false;
+  if (try_.drain) {
+    if (!slot.record->ordering || !waiting_.contains(*slot.record->ordering) || !simulation_.decisions().leaves_in_its_place()) return false;
+    leave(slot);
+    return true;
+  }
   const auto& record = *slot.record;
   const bool here = std::any_of(parked_here_.begin(), parked_here_.end(), [&](const Slot* s) { return s->record->key == record.key && s->record->digest == record.digest; });
   if (here || simulation_.decisions().has_twin(parked(), record)) {

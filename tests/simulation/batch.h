@@ -64,6 +64,8 @@ class Batch {
   void fail(Slot& slot, core::Trouble trouble);
   void park(Slot& slot, std::optional<milliseconds> delay);
   bool settle_as_twin(Slot& slot);
+  bool in_its_turn(const Slot& slot) const;
+  void leave(Slot& slot);
   bool has_room(const Slot& slot) const;
   bool has_to_wait(const Slot& slot) const;
   const KeyUse* known_use(const LogRecord& record) const;

@@ -1,5 +1,7 @@
 #include "simulation/database.h"
 
+#include <algorithm>
+
 namespace deja::simulation {
 
 core::ParkedRecord remembered(const ParkedRow& row, Time now) {
@@ -14,6 +16,14 @@ core::ParkedRecord remembered(const ParkedRow& row, Time now) {
   r.again = row.attempts > 0 && row.wanted == Wanted::nothing;
   r.size = 1;
   return r;
+}
+
+std::vector<const ParkedRow*> Database::Lane::behind(const LogRecord& record) const {
+  std::vector<const ParkedRow*> rows;
+  for (const auto& [id, other] : parked)
+    if (other.record->ordering == record.ordering && other.record->partition == record.partition && other.record->offset > record.offset) rows.push_back(&other);
+  std::sort(rows.begin(), rows.end(), [](const auto* a, const auto* b) { return a->record->offset < b->record->offset; });
+  return rows;
 }
 
 core::RetryBudget::Spent Database::spent(Time now, std::chrono::seconds window) const {

@@ -52,6 +52,9 @@ struct Database {
   struct Lane {
     LaneRow row;
     std::map<std::int64_t, ParkedRow> parked;  // by id
+
+    /// The rows of its ordering key that come after it, in order.
+    std::vector<const ParkedRow*> behind(const LogRecord& record) const;
   };
   std::vector<Lane> lanes;
   std::unordered_map<core::Uuid, KeyRow, core::UuidHash> keys;

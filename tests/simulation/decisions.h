@@ -40,6 +40,11 @@ class Decisions {
     return best == nullptr || other->record->offset < best->record->offset ? other : best;
   }
   virtual bool looks_again_at(const ParkedRow& read, const ParkedRow& now) const { return read.starts == now.starts && read.wanted == now.wanted; }
+  /// Of a row behind one that stays.
+  virtual bool leaves_in_its_place() const { return true; }
+  virtual bool fits_into_a_run(const core::ParkedRecord& known, const ParkedRow& row) const {
+    return !known.due && !known.suspect && !known.again && row.wanted == Wanted::nothing;
+  }
   virtual bool drains_next(const core::LaneTurn& turn, Time now) const { return core::drains_next(turn, now); }
 
   // Budget.
@@ -70,6 +75,7 @@ class Decisions {
   virtual void settle_suspects(core::SuspectMark& row, std::size_t records) const { row.records -= std::min(row.records, static_cast<std::int32_t>(records)); }
   virtual bool marks_live_suspects(bool clean) const { return !clean; }
   virtual bool marks_parked_suspects(bool clean) const { return !clean; }
+  virtual bool marks_followers() const { return true; }
   virtual bool loads_parked() const { return true; }
   virtual bool clean_stays() const { return false; }
   virtual bool is_mine(const LaneRow& row, const LaneRow& mine) const { return fits(row, mine); }

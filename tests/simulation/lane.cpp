@@ -92,7 +92,11 @@ std::optional<Time> Lane::take_over() {
   forget_parked();
   if (decisions.marks_parked_suspects(row_.suspects.records < batch_max))
     for (auto& [id, row] : lane.parked)
-      if (row.next_at && *row.next_at <= simulation_.now()) row.suspect = true;
+      if (row.next_at && *row.next_at <= simulation_.now()) {
+        row.suspect = true;
+        if (row.record->ordering && decisions.marks_followers())
+          for (const auto* follower : lane.behind(*row.record)) lane.parked.at(follower->id).suspect = true;
+      }
   if (decisions.loads_parked())
     for (const auto& [id, row] : lane.parked) parked_.add(remembered(row, simulation_.now()));
   suspects_ = core::Suspects(row_.suspects);

@@ -57,6 +57,7 @@ class Lane {
   bool drains_next();
   bool drain_is_due() const;
   bool load_drain();
+  void add_run(const ParkedRow& head, std::size_t behind, const std::vector<std::int64_t>& picked);
   void ask_budget(std::vector<std::int64_t>& ids);
   std::optional<Time> next_drain() const;
   std::optional<Time> sooner(std::optional<Time> when) const;

@@ -9,6 +9,10 @@
 
 namespace deja::simulation {
 
+namespace {
+constexpr std::size_t longest_run = 100;  // postgres::ParkedStore::longest_run
+}
+
 bool Lane::drains_next() {
   core::LaneTurn turn;
   if (!needs_.empty()) turn.refused_in_drain = refused_in_drain_;
@@ -61,10 +65,27 @@ bool Lane::load_drain() {
   drain_ = {};
   drain_.alone = decisions.runs_parked_suspects_alone() && parked_.find(ids.front())->suspect;
   const auto& lane = simulation_.database().lanes[number_];
-  for (const auto id : ids)
-    if (const auto found = lane.parked.find(id); found != lane.parked.end()) drain_.rows.push_back(found->second);
-  if (drain_.rows.size() < ids.size()) doubtful_ = true;
+  const auto behind = drain_.alone ? 0 : std::min(longest_run, simulation_.settings().batch_max / ids.size());
+  std::size_t heads = 0;
+  for (const auto id : ids) {
+    const auto found = lane.parked.find(id);
+    if (found == lane.parked.end()) continue;
+    ++heads;
+    drain_.rows.push_back(found->second);
+    if (found->second.next_at && found->second.wanted == Wanted::nothing) add_run(found->second, behind, ids);
+  }
+  if (heads < ids.size()) doubtful_ = true;
   return !drain_.rows.empty();
+}
+
+void Lane::add_run(const ParkedRow& head, std::size_t behind, const std::vector<std::int64_t>& picked) {
+  if (!head.record->ordering) return;
+  for (const auto* row : simulation_.database().lanes[number_].behind(*head.record)) {
+    const auto* known = parked_.find(row->id);
+    const bool once = std::find(picked.begin(), picked.end(), row->id) == picked.end();
+    if (behind-- == 0 || known == nullptr || !once || !simulation_.decisions().fits_into_a_run(*known, *row)) return;
+    drain_.rows.push_back(*row);
+  }
 }
 
 void Lane::ask_budget(std::vector<std::int64_t>& ids) {

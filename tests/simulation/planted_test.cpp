@@ -109,6 +109,17 @@ struct PromotesNobody : Decisions {
 struct DrainsDoNotLookAgain : Decisions {
   bool looks_again_at(const ParkedRow&, const ParkedRow&) const override { return true; }
 };
+struct RunsGoOnPastWhatStays : Decisions {
+  bool leaves_in_its_place() const override { return false; }
+};
+struct RunsOfSuspects : Decisions {
+  bool fits_into_a_run(const core::ParkedRecord& known, const ParkedRow& row) const override {
+    return !known.due && row.wanted == Wanted::nothing;
+  }
+};
+struct TakeOverWithoutFollowers : Decisions {
+  bool marks_followers() const override { return false; }
+};
 struct DrainsFirst : Decisions {
   bool drains_next(const core::LaneTurn& turn, Time now) const override {
     auto t = turn;
@@ -251,7 +262,7 @@ INSTANTIATE_TEST_SUITE_P(Decisions, APlantedBug, testing::Values(
     DEJA_PLANTED(BackoffWithoutCap), DEJA_PLANTED(BackoffWithoutJitter), DEJA_PLANTED(BackoffThatJittersHalf), DEJA_PLANTED(BackoffBelowZero),
     DEJA_PLANTED(FollowersDoNotWait), DEJA_PLANTED(TwinsAreNotSeen), DEJA_PLANTED(TwinsByKeyAlone), DEJA_PLANTED(NoBoundToParking),
     DEJA_PLANTED(BoundOfParkingOffByOne), DEJA_PLANTED(KeepsTheKeyOfWhatFailed), DEJA_PLANTED(RunsBeforeItIsDue), DEJA_PLANTED(PromotesTheLast),
-    DEJA_PLANTED(PromotesNobody), DEJA_PLANTED(DrainsDoNotLookAgain), DEJA_PLANTED(DrainsFirst), DEJA_PLANTED(LiveFirst),
+    DEJA_PLANTED(PromotesNobody), DEJA_PLANTED(DrainsDoNotLookAgain), DEJA_PLANTED(RunsGoOnPastWhatStays), DEJA_PLANTED(RunsOfSuspects, 5000), DEJA_PLANTED(TakeOverWithoutFollowers, 5000), DEJA_PLANTED(DrainsFirst), DEJA_PLANTED(LiveFirst),
     DEJA_PLANTED(NoBudget), DEJA_PLANTED(BudgetOfOneSecond), DEJA_PLANTED(BudgetThatKeepsNobodyBack),
     DEJA_PLANTED(BudgetThatIsNeverThere), DEJA_PLANTED(BreakerThatNeverOpens), DEJA_PLANTED(BreakerThatLetsAllProbe),
     DEJA_PLANTED(BreakerThatProbesWithABatch), DEJA_PLANTED(BreakerThatProbesAtOnce), DEJA_PLANTED(BreakerThatWaitsForWhoLeft),
