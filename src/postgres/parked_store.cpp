@@ -19,7 +19,7 @@ const std::string row_columns =
 
 // In the order of the log; records of a log before come first.
 std::string place_of(const std::string& row, const std::string& partition = {}) {
-  return "row_number() over (" + partition + "order by " + row + ".incarnation = l.incarnation, " + row + ".\"offset\")";
+  return "row_number() over (" + partition + "order by " + row + ".incarnation = l.incarnation, " + row + ".\"offset\", " + row + ".id)";
 }
 
 std::optional<core::Uuid> uuid_of(const std::optional<std::string>& text) { return text ? core::parse_uuid(*text) : std::nullopt; }
@@ -36,9 +36,9 @@ ParkedStore::ParkedStore(std::string schema, std::string group, std::string buil
       load_(with_schema("select id, \"offset\", ordering, key, previous_key, coalesce(digest, 0), case when wanted is not null then 0 else "
                         "ceil(extract(epoch from next_at - clock_timestamp()) * 1000)::bigint end, suspect, first_failed_at is not null and wanted is null, size from {schema}.parked where lane = $1::int", schema_)),
       read_(with_schema("select " + row_columns + " from unnest($2::bigint[]) with ordinality w(id, n) join {schema}.parked p on p.id = w.id and p.lane = $1::int order by w.n", schema_)),
-      // heads come first into the sum, since they are bounded already
+      // heads come first into the sum, since they are bounded already; no run goes on to a row that is among them
       read_runs_(with_schema(
-          "with heads as (select w.n, p.id, p.next_at is not null and p.wanted is null as leads, p.ordering, p.incarnation = l.incarnation as present, p.\"offset\" "
+          "with heads as (select w.n, p.id, p.next_at is not null and p.wanted is null and count(*) over (partition by p.ordering) = 1 as leads, p.ordering, p.incarnation = l.incarnation as present, p.\"offset\" "
           "from unnest($2::bigint[]) with ordinality w(id, n) join {schema}.parked p on p.id = w.id and p.lane = $1::int join {schema}.lanes l on l.id = p.lane), "
           "wanted as (select n, 0 as place, id from heads union all select h.n, f.place, f.id from heads h cross join lateral (select q.id, " + place_of("q") + " as place "
           "from {schema}.parked q join {schema}.lanes l on l.id = q.lane where q.lane = $1::int and q.ordering = h.ordering and "
@@ -47,7 +47,7 @@ ParkedStore::ParkedStore(std::string schema, std::string group, std::string buil
           "select " + row_columns + " from sized s join {schema}.parked p on p.id = s.id where s.place = 0 or s.bytes <= $4::bigint order by s.n, s.place", schema_)),
       look_(with_schema("select id, starts, coalesce(wanted, '') from {schema}.parked where id = any($2::bigint[]) and lane = $1::int and (next_at is not null or wanted is not null)", schema_)),
       look_runs_(with_schema(
-          "with picked as (select p.*, l.holds, l.incarnation as present, row_number() over (partition by p.ordering order by p.incarnation = l.incarnation, p.\"offset\") as place, "
+          "with picked as (select p.*, l.holds, l.incarnation as present, row_number() over (partition by p.ordering order by p.incarnation = l.incarnation, p.\"offset\", p.id) as place, "
           "count(*) over (partition by p.ordering) as run from {schema}.parked p join {schema}.lanes l on l.id = p.lane where p.id = any($2::bigint[]) and p.lane = $1::int), "
           "first as (select f.id, f.place from (select distinct ordering, run from picked where ordering is not null and run > 1) o cross join lateral (select q.id, " + place_of("q") + " as place "
           "from {schema}.parked q join {schema}.lanes l on l.id = q.lane where q.lane = $1::int and q.ordering = o.ordering order by 2 limit o.run) f) "
@@ -100,6 +100,7 @@ std::vector<ParkedRow> ParkedStore::read(Connection& c, std::int32_t lane, const
 }
 
 std::vector<ParkedRow> ParkedStore::read_runs(Connection& c, std::int32_t lane, const std::vector<std::int64_t>& ids, std::size_t behind, std::size_t bytes) const {
+  if (behind == 0) return read(c, lane, ids);
   return rows_of(c.exec_params(read_runs_, {text(lane), array_text(ids), text(static_cast<std::int64_t>(behind)), text(static_cast<std::int64_t>(bytes))}));
 }
 

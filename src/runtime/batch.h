@@ -148,7 +148,11 @@ class Batch {
   void fail(Slot& slot, core::Trouble trouble, std::string error, const std::string& type);
   void fail_as_forced(Slot& slot);
   void park(Slot& slot, std::optional<postgres::ParkedFailure> failure, std::chrono::milliseconds delay);
+  // Where in the log; records of a log before come first.
+  using Place = std::pair<bool, std::int64_t>;
+  Place place_of(const Slot& slot) const;
   void hold_back(const Slot& slot);
+  bool held_back(const Slot& slot) const;
   bool has_to_wait(const Slot& slot) const;
   bool has_room(const Slot& slot) const;
   bool settle_as_twin(Slot& slot);
@@ -184,7 +188,7 @@ class Batch {
   postgres::ParkedView changed_rows_;
   bool drain_ = false;  // of parked records
   // Of this batch, beyond what was parked before.
-  std::unordered_map<std::uint64_t, std::int64_t> waiting_;  // ordering keys: what comes after this offset has to wait
+  std::unordered_map<std::uint64_t, Place> waiting_;  // ordering keys: what comes after this has to wait
   std::vector<const Slot*> parked_here_;
   Pass pass_ = Pass::plain;
   // Whose statement it is that fails: deja's own failures are no record's fault.

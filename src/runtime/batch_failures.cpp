@@ -83,16 +83,26 @@ void Batch::park(Slot& slot, std::optional<postgres::ParkedFailure> failure, std
 
 void Batch::hold_back(const Slot& slot) {
   if (!slot.prepared->ordering) return;
-  const auto [at, added] = waiting_.try_emplace(*slot.prepared->ordering, slot.outcome.offset);
-  if (!added) at->second = std::min(at->second, slot.outcome.offset);
+  const auto place = place_of(slot);
+  const auto [at, added] = waiting_.try_emplace(*slot.prepared->ordering, place);
+  if (!added) at->second = std::min(at->second, place);
+}
+
+bool Batch::held_back(const Slot& slot) const {
+  if (!slot.prepared->ordering) return false;
+  const auto found = waiting_.find(*slot.prepared->ordering);
+  return found != waiting_.end() && found->second < place_of(slot);
+}
+
+Batch::Place Batch::place_of(const Slot& slot) const {
+  const auto* parked = slot.prepared->parked;
+  return {!parked || parked->incarnation == row_.incarnation, slot.outcome.offset};
 }
 
 // R5: in the order of the log among records of one ordering key; with dlq.order = hold dead letters keep their place in it.
 bool Batch::has_to_wait(const Slot& slot) const {
   const auto& ordering = slot.prepared->ordering;
-  if (!ordering) return false;
-  const auto here = waiting_.find(*ordering);
-  return (here != waiting_.end() && here->second < slot.outcome.offset) || parked().count(*ordering) > 0 || parked().held(*ordering, slot.outcome.offset);
+  return ordering && (held_back(slot) || parked().count(*ordering) > 0 || parked().held(*ordering, slot.outcome.offset));
 }
 
 bool Batch::has_room(const Slot& slot) const {
@@ -139,8 +149,7 @@ bool Batch::settle_as_twin(Slot& slot) {
 
 // R5: it was to run after one that stays.
 bool Batch::leave_in_its_place(Slot& slot) {
-  const auto& ordering = slot.prepared->ordering;
-  if (!ordering || !waiting_.contains(*ordering)) return false;
+  if (!held_back(slot)) return false;
   slot.settled = slot.outcome.gone = true;
   slot.outcome.disposition = Disposition::parked;
   slot.ran = false;

@@ -105,17 +105,15 @@ Batch::Slice Batch::next_slice() {
   for (auto& slot : slots_) {
     if (slice.size() == most) break;
     if (slot.settled) continue;
-    // a twin of a record in this slice waits for what becomes of it
+    // a twin of a record in this slice, or of one that waits for it, waits for what becomes of it
     bool twin = false;
     slot.prepared->each_key([&](const core::Uuid& key) { twin = twin || keys_of_slice.contains(key); });
     const auto& ordering = slot.prepared->ordering;
-    if (twin || (ordering && left_behind.contains(*ordering))) {
-      if (ordering) left_behind.insert(*ordering);
-      continue;
-    }
-    if (settle_without_running(slot)) continue;
+    const bool waits = twin || (ordering && left_behind.contains(*ordering));
+    if (waits && ordering) left_behind.insert(*ordering);
+    if (!waits && settle_without_running(slot)) continue;
     slot.prepared->each_key([&](const core::Uuid& key) { keys_of_slice.insert(key); });
-    slice.push_back(&slot);
+    if (!waits) slice.push_back(&slot);
   }
   return slice;
 }

@@ -203,7 +203,10 @@ Next Lane::run(Worker& worker, const Try& batch) {
       throw Stop(exit_code::defect, "offset " + std::to_string(records.front().source->view.offset) + " of " + partition_.topic + "/" +
                                         std::to_string(partition_.number) + " can be neither handled nor kept as a dead letter: " + e.what());
     context_.metrics.counter("deja_batch_repeats_total", {"commit_error"}).add();
+    batch.plan.needs_savepoints(batch.last);
     batch.plan.failed_at_commit(n, e.what());
+    // one by one, and live records wait for a drain that has begun: the others are in the table
+    if (batch.drain && drain_.rows.size() > core::BatchPlan::subtransaction_cache) drain_.rows.resize(core::BatchPlan::subtransaction_cache);
     return Next::now();
   } catch (const RepeatBatch& e) {
     context_.metrics.counter("deja_batch_repeats_total", {e.cause}).add();
@@ -333,7 +336,8 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
   if (result.drain) {
     drain_.rows.erase(drain_.rows.begin(), drain_.rows.begin() + done);
     drain_.started = false;
-    drain_.plan.committed(drain_.rows.empty() ? std::nullopt : std::optional<std::int64_t>(0), result.savepoints);
+    drain_.done += done;
+    drain_.plan.committed(drain_.rows.empty() ? std::nullopt : std::optional(drain_.done), result.savepoints);
     no_room_until_ = {};
   } else {
     current_.erase(current_.begin(), current_.begin() + done);

@@ -221,7 +221,8 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   core::ParkedSet parked_;
   struct Drain {
     std::vector<postgres::ParkedRow> rows;  // taken from the table, not yet committed
-    core::BatchPlan plan;                   // its offsets are positions in `rows`
+    core::BatchPlan plan;                   // its offsets are positions in `rows` as they were taken
+    std::int64_t done = 0;                  // so many of them are not there any more
     bool alone = false, started = false;    // started: its start is on record, by this owner
   };
   Drain drain_;

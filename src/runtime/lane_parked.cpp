@@ -42,10 +42,10 @@ Next Lane::run_drain(Worker& worker) {
   }
   const auto& front = drain_.rows.front();
   const bool alone = drain_.alone || drain_losses_.alone();
-  auto shape = drain_.plan.next(alone ? 1 : drain_.rows.size(), 0);
+  auto shape = drain_.plan.next(alone ? 1 : drain_.rows.size(), drain_.done);
   if (drain_.alone && !drain_.started && front.starts >= context_.crash_max_starts) shape.forced = core::killed(context_.crash_max_starts);
   if (!shape.forced && drain_losses_.dead(front.id, context_.crash_max_starts)) shape.forced = core::killed_connection(context_.crash_max_starts);
-  return run(worker, {drain_.plan, shape, static_cast<std::int64_t>(shape.records) - 1, alone, true});
+  return run(worker, {drain_.plan, shape, drain_.done + static_cast<std::int64_t>(shape.records) - 1, alone, true});
 }
 
 // Heads of different ordering keys, each with what waits behind it: a key that gets many records could not be worked off one by one.
@@ -61,9 +61,8 @@ bool Lane::load_drain(Worker& worker) {
     const auto& ordering = parked_.find(id)->ordering;
     return ordering && parked_.count(*ordering) > 1;
   });
-  const auto behind = std::min(postgres::ParkedStore::longest_run, context_.batch_max_records / ids.size());
-  drain_.rows = runs ? context_.stores.parked.read_runs(worker.connection(), row_.id, ids, behind, context_.batch_max_bytes)
-                     : context_.stores.parked.read(worker.connection(), row_.id, ids);
+  const auto behind = runs ? std::min(postgres::ParkedStore::longest_run, context_.batch_max_records / ids.size()) : 0;
+  drain_.rows = context_.stores.parked.read_runs(worker.connection(), row_.id, ids, behind, context_.batch_max_bytes);
   DEJA_FAILPOINT(after_parked_read);
   if (cut_runs(ids) < ids.size()) reload_parked(worker);  // an operator's doing
   return !drain_.rows.empty();
@@ -80,7 +79,8 @@ std::size_t Lane::cut_runs(const std::vector<std::int64_t>& ids) {
   std::erase_if(drain_.rows, [&](const postgres::ParkedRow& row) {
     if (picked.contains(row.id)) return false;
     const auto* known = parked_.find(row.id);
-    const bool fits = known && !known->due && !known->suspect && !known->again && row.wanted.empty() && !cut.contains(*row.ordering) && offsets.insert(row.record.view.offset).second;
+    const bool fits = known && !known->due && !known->suspect && !known->again && row.wanted.empty() && !cut.contains(*row.ordering) &&
+                      !parked_.held(*row.ordering, known->offset) && offsets.insert(row.record.view.offset).second;
     if (!fits) cut.insert(*row.ordering);
     return !fits;
   });

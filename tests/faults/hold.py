@@ -3,7 +3,7 @@
 import json
 import signal
 
-from fault_sandbox import FaultTest, main, record, wait_until
+from fault_sandbox import FaultTest, main, record, script, wait_until
 from programs import http_get
 
 HOLD = {"dlq.order": "hold", "retry.max.attempts": 1, "flood.ratio": 1.0}
@@ -80,6 +80,17 @@ class WhenDeadLettersHold(FaultTest):
         self.assertEqual(self.parked(), [1, 2])
         self.discard(0)
         self.await_made("b3", "a1", "a2")
+        self.drain(program)
+
+    def test_R5_a_dead_letter_in_the_midst_of_those_that_wait_holds_what_is_behind_it_alone(self):
+        self.put(record("a0", "throw:1", 0, b"a"), record("a1", "ok", 1, b"a"), (b"a", script("a2", "ok", 2), []), record("a3", "ok", 3, b"a"), record("b", "ok", 4, b"b"))
+        program = self.start({"retry.max.attempts": 3, "retry.backoff.base.ms": 1000, "retry.backoff.max.ms": 1000})
+        self.await_consumed_all(5, program)
+        self.assertEqual(self.open(), [2])
+        self.await_made("b", "a0", "a1")
+        self.assertEqual(self.parked(), [3])
+        self.discard(2)
+        self.await_made("b", "a0", "a1", "a3")
         self.drain(program)
 
     def test_R5_one_that_dies_among_those_it_runs_with_holds_the_rest(self):

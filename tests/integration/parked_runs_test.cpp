@@ -64,6 +64,11 @@ TEST_F(ParkedRuns, NothingRunsBehindOneThatAnOperatorWantsSomethingOf) {
   EXPECT_EQ(offsets({ids_[0]}, 100, 1000), (Ids{3}));
 }
 
+TEST_F(ParkedRuns, ARowThatIsPickedForItselfIsInNoRun) {
+  sql("update deja.parked set wanted = 'discard' where \"offset\" = 9");
+  EXPECT_EQ(offsets({ids_[0], ids_[2], ids_[4]}, 100, 1000), (Ids{3, 9, 4, 6}));
+}
+
 TEST_F(ParkedRuns, D1_ADrainFindsThemAsTheyWerePicked) { EXPECT_EQ(look(ids_), (Ids{3, 5, 9, 8, 4, 6})); }
 
 TEST_F(ParkedRuns, D1_ARunEndsBeforeARowThatWasNotPicked) {

@@ -55,8 +55,20 @@ void Batch::look_at_parked() {
     const bool there = found != parked.end() && (found->second.next_at || found->second.wanted != Wanted::nothing || in_its_turn(slot));
     if (there && simulation_.decisions().looks_again_at(*slot.row, found->second)) continue;
     leave(slot);
-    if (slot.record->ordering) waiting_.insert(*slot.record->ordering);
+    hold_back(slot);
   }
+}
+
+void Batch::hold_back(const Slot& slot) {
+  if (!slot.record->ordering) return;
+  const auto [at, added] = waiting_.try_emplace(*slot.record->ordering, slot.record->offset);
+  if (!added) at->second = std::min(at->second, slot.record->offset);
+}
+
+bool Batch::held_back(const Slot& slot) const {
+  if (!slot.record->ordering) return false;
+  const auto found = waiting_.find(*slot.record->ordering);
+  return found != waiting_.end() && found->second < slot.record->offset;
 }
 
 bool Batch::in_its_turn(const Slot& slot) const {
@@ -152,13 +164,13 @@ void Batch::park(Slot& slot, std::optional<milliseconds> delay) {
   slot.settled = true;
   slot.outcome.disposition = Disposition::parked;
   slot.outcome.delay = delay;
-  if (slot.record->ordering) waiting_.insert(*slot.record->ordering);
+  hold_back(slot);
   if (!try_.drain) parked_here_.push_back(&slot);
 }
 
 bool Batch::has_to_wait(const Slot& slot) const {
   const auto& ordering = slot.record->ordering;
-  return ordering && (waiting_.contains(*ordering) || simulation_.decisions().has_to_wait(parked(), *ordering));
+  return ordering && (held_back(slot) || simulation_.decisions().has_to_wait(parked(), *ordering));
 }
 
 bool Batch::has_room(const Slot& slot) const {
@@ -174,7 +186,7 @@ bool Batch::has_room(const Slot& slot) const {
 
 bool Batch::settle_as_twin(Slot& slot) {
   if (try_.drain) {
-    if (!slot.record->ordering || !waiting_.contains(*slot.record->ordering) || !simulation_.decisions().leaves_in_its_place()) return false;
+    if (!held_back(slot) || !simulation_.decisions().leaves_in_its_place()) return false;
     leave(slot);
     return true;
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <unordered_map>
@@ -65,6 +66,8 @@ class Batch {
   void park(Slot& slot, std::optional<milliseconds> delay);
   bool settle_as_twin(Slot& slot);
   bool in_its_turn(const Slot& slot) const;
+  void hold_back(const Slot& slot);
+  bool held_back(const Slot& slot) const;
   void leave(Slot& slot);
   bool has_room(const Slot& slot) const;
   bool has_to_wait(const Slot& slot) const;
@@ -85,7 +88,7 @@ class Batch {
   std::vector<ParkedRow> changed_rows_;
   std::vector<Slot> slots_;
   std::vector<const Slot*> parked_here_;
-  std::set<std::uint64_t> waiting_;
+  std::map<std::uint64_t, std::int64_t> waiting_;  // what comes after this offset
   std::unordered_map<core::Uuid, KeyUse, core::UuidHash> uses_;
   std::vector<const LogRecord*> kept_keys_;
   std::optional<BatchEnd> end_;

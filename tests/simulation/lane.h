@@ -40,6 +40,7 @@ class Lane {
   struct Drain {
     std::vector<ParkedRow> rows;
     core::BatchPlan plan;
+    std::int64_t done = 0;  // rows that are not there any more
     bool alone = false, started = false;
   };
 

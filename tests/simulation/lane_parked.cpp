@@ -47,7 +47,7 @@ std::optional<Time> Lane::run_drain() {
   }
   const auto& front = drain_.rows.front();
   const auto most = simulation_.settings().crash_max_starts;
-  auto shape = drain_.plan.next(drain_.alone ? 1 : drain_.rows.size(), 0);
+  auto shape = drain_.plan.next(drain_.alone ? 1 : drain_.rows.size(), drain_.done);
   if (drain_.alone && !drain_.started && simulation_.decisions().has_to_die_parked(front.starts, most)) shape.forced = core::killed(most);
   Checker::Try t{this, process_.number()};
   for (std::size_t i = 0; i < shape.records; ++i) t.records.push_back(drain_.rows[i].record);

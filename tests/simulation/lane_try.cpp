@@ -137,7 +137,7 @@ void Lane::end(const BatchEnd& how, BatchResult& result) {
       next = wait();
       break;
     case BatchEnd::Kind::fenced: next = fence(); break;
-    case BatchEnd::Kind::needs_savepoints: plan.needs_savepoints(t.drain ? static_cast<std::int64_t>(t.records.size()) - 1 : t.records.back()->offset); break;
+    case BatchEnd::Kind::needs_savepoints: plan.needs_savepoints(t.drain ? drain_.done + static_cast<std::int64_t>(t.records.size()) - 1 : t.records.back()->offset); break;
     case BatchEnd::Kind::repeat:
       next = not_before_ = simulation_.now() + core::full_jitter(try_again_backoff, plan.repeat(t.records.size()), simulation_.dice().unit());
       give_turns_back();
@@ -180,7 +180,8 @@ void Lane::committed(BatchResult& result) {
     if (drain_.started && gone) note_parked_start(drain_.rows.front(), drain_.rows.front().starts - 1);
     drain_.rows.erase(drain_.rows.begin(), drain_.rows.begin() + done);
     drain_.started = false;
-    drain_.plan.committed(drain_.rows.empty() ? std::nullopt : std::optional<std::int64_t>(0));
+    drain_.done += done;
+    drain_.plan.committed(drain_.rows.empty() ? std::nullopt : std::optional(drain_.done));
     no_room_until_ = {};
   } else {
     current_.erase(current_.begin(), current_.begin() + done);

@@ -272,7 +272,7 @@ INSTANTIATE_TEST_SUITE_P(Decisions, APlantedBug, testing::Values(
     DEJA_PLANTED(AloneInItsLaneOnly), DEJA_PLANTED(AloneBesideThoseThatRun),
     DEJA_PLANTED(CleanStays),
     DEJA_PLANTED(TakeOverWithoutParkedSuspects), DEJA_PLANTED(TakeOverWithoutParkedRecords), DEJA_PLANTED(CommitsWithoutCompare),
-    DEJA_PLANTED(ComparesTheOffsetAlone), DEJA_PLANTED(LanesByOffset)),
+    DEJA_PLANTED(ComparesTheOffsetAlone, 5000), DEJA_PLANTED(LanesByOffset)),
     [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
