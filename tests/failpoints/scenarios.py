@@ -5,6 +5,8 @@ import time
 from programs import wait_until
 from world import Broken, PARTITIONS, PATIENCE
 
+DAY = 86_400_000
+
 
 class Scenario:
     """A group that has run before gets one more set of records, works it off and is asked to end."""
@@ -223,14 +225,25 @@ class ParkedRefunded(ParkedOutage):
         program.kill()
 
 
-class ParkedReset(ParkedOutage):
-    """Its log is read again from before the parked records."""
-    name = "parked records read again"
+class ParkedReset(Parked):
+    """The log is read again from before records that are parked for a day, until somebody makes them due."""
+    name, fresh, reaches = "parked records read again", True, ("after-parked-look",)
 
-    def ending(self, world, program):
-        world.stop(program)
-        world.database.run(f"update deja.lanes set next_offset = {world.ends[0] - len(self.doing)}, reread_until = {world.ends[0]} "
-                           f"where group_id = '{world.group}' and partition = 0")
+    def begin(self, world, arms):
+        usual = dict(world.settings)
+        world.settings |= {"retry.backoff.base.ms": DAY, "retry.backoff.max.ms": DAY, "retry.deadline.ms": 20 * DAY}
+        world.produce_doing("throw:1", "ok", "ok")
+        first = world.start()
+        wait_until(lambda: not first.alive() or first.report.hits()["after-subscribe"] and world.left() == 3 and world.followers() == 2, PATIENCE, "parked records")
+        world.stop(first)
+        world.settings = usual
+        world.database.run(f"update deja.lanes set next_offset = {world.ends[0] - 3}, reread_until = {world.ends[0]} where group_id = '{world.group}' and partition = 0")
+        program = world.start(self.extra + list(arms), self.instance)
+        wait_until(lambda: program.report.hits()["after-parked-look"] or not program.alive() or program.stopped(), PATIENCE, "the look at what is parked")
+        if program.stopped():  # in its transaction, which has the lane's lock
+            world.end_transactions(world.backends())
+        world.make_due()
+        return program
 
 
 class Operated(Parked):

@@ -144,6 +144,10 @@ class World:
                    for number, do in enumerate(doings)]
         self.ends[0] = self.cluster.produce(self.topic, 0, records) + len(records)
 
+    def make_due(self):
+        self.database.run(f"begin; update deja.lanes set parked_version = parked_version + 1 where group_id = '{self.group}'; "
+                          f"update deja.parked set next_at = clock_timestamp() where group_id = '{self.group}' and next_at is not null; commit")
+
     def followers(self):
         return self.database.value(f"select count(*) from deja.parked where group_id = '{self.group}' and next_at is null")
 
