@@ -8,6 +8,7 @@
 #include "cli/change.h"
 #include "cli/dlq.h"
 #include "cli/lane_transaction.h"
+#include "cli/record_choice.h"
 #include "postgres/dead_letter_admin.h"
 #include "postgres/explain.h"
 #include "postgres/migrations.h"
@@ -21,10 +22,9 @@ constexpr Field action_fields[] = {{"action_id", FieldType::number}, {"matched",
 constexpr std::size_t at_once = 1'000;  // of a lane, whose batches wait meanwhile
 constexpr const char* command_name = "dlq discard";
 
-struct DiscardOrder {
-  std::vector<std::int64_t> ids;
-  std::string filter;
-  bool all = false;
+constexpr RecordWords dead_letter_words{"dead letters", "Their ids", "Open dead letters", "open dead letters", "deja dlq list"};
+
+struct DiscardOrder : RecordChoice {
   ChangeOptions change;
 };
 
@@ -126,8 +126,7 @@ class Discard {
 
 void check_usage(const DiscardOrder& o) {
   check_change(o.change);
-  if ((o.ids.empty() ? 0 : 1) + (o.filter.empty() ? 0 : 1) + (o.all ? 1 : 0) != 1)
-    throw Stop(exit_code::usage, "which dead letters: their ids (deja dlq list), --filter EXPR or --all, one of the three");
+  check_choice(o, dead_letter_words);
 }
 
 }  // namespace
@@ -135,10 +134,7 @@ void check_usage(const DiscardOrder& o) {
 void add_dlq_discard(CLI::App& dlq, Context& context) {
   auto o = std::make_shared<DiscardOrder>();
   auto* command = dlq.add_subcommand("discard", "Open dead letters take no effect, now or when they are sent again; with dlq.order = hold, what waits behind them runs");
-  command->footer("Fields of --filter: those of deja dlq list");
-  command->add_option("ID", o->ids, "Their ids");
-  command->add_option("--filter", o->filter, "Open dead letters that fit: = != < <= > >= ~ (contains), and, or, parentheses")->type_name("EXPR");
-  command->add_flag("--all", o->all, "All open dead letters of the group");
+  add_record_choice(*command, *o, dead_letter_words);
   add_change_options(*command, o->change);
   add_expect_option(*command, o->change);
   add_group_option(*command, context);

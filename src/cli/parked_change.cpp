@@ -8,6 +8,7 @@
 #include "cli/change.h"
 #include "cli/lane_transaction.h"
 #include "cli/parked.h"
+#include "cli/record_choice.h"
 #include "postgres/explain.h"
 #include "postgres/migrations.h"
 
@@ -35,10 +36,10 @@ WishWords words_of(Wish wish) {
   }
 }
 
-struct ParkedOrder {
-  std::vector<std::int64_t> ids;
-  std::string filter, topic;
-  bool all = false;
+constexpr RecordWords parked_words{"records", "The records' ids", "Records", "parked records", "deja parked list"};
+
+struct ParkedOrder : RecordChoice {
+  std::string topic;
   ChangeOptions change;
 };
 
@@ -198,18 +199,14 @@ class ParkedChange {
 
 void check_usage(const ParkedOrder& o) {
   check_change(o.change);
-  if ((o.ids.empty() ? 0 : 1) + (o.filter.empty() ? 0 : 1) + (o.all ? 1 : 0) != 1)
-    throw Stop(exit_code::usage, "which records: their ids (deja parked list), --filter EXPR or --all, one of the three");
+  check_choice(o, parked_words);
 }
 
 void add_change(CLI::App& parked, Context& context, Wish wish) {
   const auto words = words_of(wish);
   auto o = std::make_shared<ParkedOrder>();
   auto* command = parked.add_subcommand(words.name, words.help);
-  command->footer("Fields of --filter: those of deja parked list");
-  command->add_option("ID", o->ids, "The records' ids");
-  command->add_option("--filter", o->filter, "Records that fit: = != < <= > >= ~ (contains), and, or, parentheses")->type_name("EXPR");
-  command->add_flag("--all", o->all, "All parked records of the group");
+  add_record_choice(*command, *o, parked_words);
   command->add_option("--topic", o->topic, "Only this topic");
   add_change_options(*command, o->change);
   add_expect_option(*command, o->change);

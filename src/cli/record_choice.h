@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/context.h"
+
+// Which records a command is about: some by their ids, those that fit a filter, or all.
+
+namespace deja::cli {
+
+struct RecordChoice {
+  std::vector<std::int64_t> ids;
+  std::string filter;
+  bool all = false;
+};
+
+/// How a command calls its records.
+struct RecordWords {
+  const char* which;    ///< "dead letters"
+  const char* ids;      ///< help of the ids
+  const char* fitting;  ///< "Open dead letters"
+  const char* all;      ///< "open dead letters"
+  const char* list;     ///< the command that shows them, whose fields --filter has
+};
+
+void add_record_choice(CLI::App& command, RecordChoice& choice, const RecordWords& words);
+/// Throws Stop (64) unless it is one of the three.
+void check_choice(const RecordChoice& choice, const RecordWords& words);
+
+}  // namespace deja::cli
