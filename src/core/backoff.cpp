@@ -12,4 +12,9 @@ std::chrono::milliseconds full_jitter(const BackoffPolicy& policy, std::uint32_t
   return std::chrono::milliseconds(static_cast<std::int64_t>(unit * ceiling));
 }
 
+BackoffPolicy of_outages(const BackoffPolicy& of_records) {
+  constexpr std::chrono::milliseconds most{5000};
+  return {std::min(of_records.base, most), std::min(of_records.cap, most)};
+}
+
 }  // namespace deja::core

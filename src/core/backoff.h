@@ -14,4 +14,7 @@ struct BackoffPolicy {
 /// Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 std::chrono::milliseconds full_jitter(const BackoffPolicy& policy, std::uint32_t attempt, double unit);
 
+/// How long to wait before another look at a server that is away: as for a record, but its return is noticed within seconds.
+BackoffPolicy of_outages(const BackoffPolicy& of_records);
+
 }  // namespace deja::core

@@ -42,7 +42,7 @@ struct Context {
   std::string start_from;
   std::int32_t lanes_per_partition = 1;
   std::size_t batch_max_records = 500, batch_max_bytes = 8U << 20;
-  core::BackoffPolicy backoff;
+  core::BackoffPolicy backoff;  // of outages
   std::int32_t crash_max_starts = 3;
   Alone& alone;
   Watchdog& watchdog;

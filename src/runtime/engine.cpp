@@ -65,7 +65,7 @@ class Engine::Impl {
                   options_.park_or_die, options_.hold},
                  {options_.schema, options_.group, options_.instance, options_.build, options_.flood.window},
                  dependencies_, watched(connection_options(options_), watch_), options_.schema, options_.keys, options_.start_from,
-                 options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, {options_.backoff_base, options_.backoff_max},
+                 options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, core::of_outages({options_.backoff_base, options_.backoff_max}),
                  options_.crash_max_starts, alone_, watchdog_, breakers_, budgets_, floods_,
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}
 

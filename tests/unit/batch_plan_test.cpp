@@ -109,5 +109,14 @@ TEST(Backoff, IsUniformBelowTheDoublingCeilingAndTheCap) {
   EXPECT_EQ(full_jitter(policy, 4'000'000'000U, 0.999).count(), 999) << "no overflow";
 }
 
+TEST(Backoff, AnOutagesEndIsNoticedWithinSecondsHoweverLongRecordsWait) {
+  const auto patient = of_outages({std::chrono::minutes(10), std::chrono::hours(24)});
+  EXPECT_EQ(full_jitter(patient, 0, 0.999).count(), 4995);
+  EXPECT_EQ(full_jitter(patient, 20, 0.999).count(), 4995);
+  const auto hasty = of_outages({std::chrono::milliseconds(10), std::chrono::milliseconds(100)});
+  EXPECT_EQ(hasty.base.count(), 10);
+  EXPECT_EQ(hasty.cap.count(), 100);
+}
+
 }  // namespace
 }  // namespace deja::core
