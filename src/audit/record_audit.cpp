@@ -159,7 +159,11 @@ class RecordAudit::Judge {
       ++entry.rows;
       entry.facts.add(here);
     }
-    for_each_own(result.letters, [](Entry& entry, const auto& letter) { entry.facts.letter = RecordFacts::Letter{letter.status, letter.cause}; });
+    for_each_own(result.letters, [](Entry& entry, const auto& letter) {
+      using Effect = RecordFacts::Letter::Effect;
+      entry.facts.letter = RecordFacts::Letter{letter.status, letter.cause, letter.effect == 2 ? Effect::here : letter.effect == 1 ? Effect::elsewhere : Effect::none};
+      if (letter.effect == 2 && entry.facts.key == RecordFacts::Key::unreadable) ++entry.rows;
+    });
     for_each_own(result.parked, [](Entry& entry, const auto& parked) {
       // that of an earlier log does not keep the record from being handled in this one
       entry.facts.parked = entry.facts.parked || parked.incarnation == entry.lane->incarnation || entry.rows == 0;

@@ -52,6 +52,13 @@ void redact(postgres::DeadLetter& letter) {
     if (header.value.has_value()) header.value = hidden;
   }
   letter.headers = core::headers_json(headers);
+  auto failures = nlohmann::ordered_json::parse(letter.failures);
+  for (auto& failure : failures) failure["error"] = hidden;
+  letter.failures = failures.dump();
+  for (auto& edit : letter.edits) {
+    if (edit.value) edit.value = hidden;
+    edit.headers = "[]";
+  }
 }
 
 void show_json(const postgres::DeadLetter& letter) {
@@ -60,6 +67,10 @@ void show_json(const postgres::DeadLetter& letter) {
   json["headers"] = nlohmann::ordered_json::parse(letter.headers);
   json["record_at"] = letter.record_at;
   json["first_seen"] = letter.first_seen;
+  json["failures"] = nlohmann::ordered_json::parse(letter.failures);
+  json["edits"] = nlohmann::ordered_json::array();
+  for (const auto& e : letter.edits)
+    json["edits"].push_back({{"action_id", e.action}, {"at", e.at}, {"who", e.who}, {"reason", e.reason}, {"value_before", json_bytes(e.value)}, {"headers_before", nlohmann::ordered_json::parse(e.headers)}});
   json["conflict_topic"] = letter.conflict_topic ? nlohmann::ordered_json(*letter.conflict_topic) : nullptr;
   json["conflict_partition"] = letter.conflict_partition ? nlohmann::ordered_json(*letter.conflict_partition) : nullptr;
   json["conflict_offset"] = letter.conflict_offset ? nlohmann::ordered_json(*letter.conflict_offset) : nullptr;
@@ -77,6 +88,10 @@ void show_text(const postgres::DeadLetter& letter, const std::string& form) {
     line("conflict_with", letter.conflict_topic.value_or("?") + "/" + std::to_string(letter.conflict_partition.value_or(-1)) + " offset " +
                               std::to_string(*letter.conflict_offset));
   }
+  for (const auto& failure : nlohmann::json::parse(letter.failures))
+    line("attempt " + std::to_string(failure.at("attempt").get<int>()), failure.at("at").get<std::string>() + " " + failure.at("stage").get<std::string>() + ": " +
+                                                                        plain(Cell(failure.at("error").get<std::string>()), FieldType::text) + " (build " + failure.at("build").get<std::string>() + ")");
+  for (const auto& e : letter.edits) line("edited", e.at + " by " + e.who + ": " + plain(Cell(e.reason), FieldType::text) + " (action " + std::to_string(e.action) + ", --output json has what it was)");
   for (const auto& header : core::parse_headers_json(letter.headers)) {
     const auto value = header.value.has_value() ? std::optional<std::string>(header.value.view()) : std::nullopt;
     line("header", plain(Cell(header.name), FieldType::text) + ": " + plain(cell_of(value), FieldType::bytes));
@@ -126,7 +141,13 @@ void add_dlq(CLI::App& app, Context& context) {
   show_command->add_flag("--redacted", options->redacted, "Hide keys, value, header values and the error");
   add_output_option(*show_command, context);
   show_command->callback([&context, options] { context.run = [&context, options] { return show(context, *options); }; });
+  add_dlq_stats(*dlq, context);
+  add_dlq_replay(*dlq, context);
+  add_dlq_edit(*dlq, context);
+  add_dlq_export(*dlq, context);
+  add_dlq_import(*dlq, context);
   add_dlq_discard(*dlq, context);
+  add_dlq_actions(*dlq, context);
 }
 
 }  // namespace deja::cli

@@ -61,7 +61,7 @@ class ParkedChange {
   int run() {
     choose();
     // ids are a number that was said already
-    const bool counted = order_.ids.empty() || order_.change.expect;
+    const bool counted = (order_.ids.empty() && static_cast<std::int64_t>(chosen_.size()) > many_records) || order_.change.expect;
     confirm(order_.change, {in_number(chosen_.size()) + (group_.empty() ? "" : " of group " + group_) + words_.happens,
                             counted ? std::optional(static_cast<std::int64_t>(chosen_.size())) : std::nullopt});
     std::optional<Stop> stopped;

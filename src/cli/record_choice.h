@@ -26,6 +26,9 @@ struct RecordWords {
 };
 
 void add_record_choice(CLI::App& command, RecordChoice& choice, const RecordWords& words);
+/// From how many on a command asks for the number: fewer can be looked through.
+inline constexpr std::int64_t many_records = 1'000;
+
 /// Throws Stop (64) unless it is one of the three.
 void check_choice(const RecordChoice& choice, const RecordWords& words);
 

@@ -1,7 +1,5 @@
-#include <fstream>
-#include <iostream>
-
 #include "cli/context.h"
+#include "cli/record_lines.h"
 #include "core/json_lines.h"
 #include "kafka/record_sender.h"
 
@@ -9,7 +7,6 @@ namespace deja::cli {
 namespace {
 
 constexpr Field send_fields[] = {{"topic"}, {"partition", FieldType::number}, {"offset", FieldType::number}};
-constexpr std::size_t max_line_bytes = 256 * 1024 * 1024;
 
 struct SendOptions {
   std::string topic;
@@ -53,46 +50,6 @@ core::RecordLine record_of_arguments(const SendOptions& options) {
   return record;
 }
 
-class Lines {
- public:
-  explicit Lines(const std::string& file) : name_(file == "-" ? "stdin" : file) {
-    if (file == "-") {
-      in_ = &std::cin;
-      return;
-    }
-    opened_.open(file, std::ios::binary);
-    if (!opened_) throw Stop(exit_code::wrong_data, file + " cannot be read");
-    in_ = &opened_;
-  }
-
-  /// The next line that is not blank.
-  bool next(std::string& line) {
-    while (read(line)) {
-      ++number_;
-      if (line.find_first_not_of(" \t\r") != std::string::npos) return true;
-    }
-    return false;
-  }
-  std::string place() const { return name_ + ", line " + std::to_string(number_); }
-
- private:
-  bool read(std::string& line) {
-    line.clear();
-    auto* buffer = in_->rdbuf();
-    for (int c = buffer->sbumpc(); c != std::char_traits<char>::eof(); c = buffer->sbumpc()) {
-      if (c == '\n') return true;
-      if (line.size() == max_line_bytes) throw Stop(exit_code::wrong_data, name_ + ", line " + std::to_string(number_ + 1) + ": is too long for a record");
-      line += static_cast<char>(c);
-    }
-    return !line.empty();
-  }
-
-  std::string name_;
-  std::ifstream opened_;
-  std::istream* in_ = nullptr;
-  std::int64_t number_ = 0;
-};
-
 core::RecordLine parsed(const std::string& line, const std::string& place, const std::string& topic) {
   try {
     auto record = core::parse_record_line(line);
@@ -111,7 +68,7 @@ void send_all(kafka::RecordSender& sender, const SendOptions& options) {
     sender.send(record_of_arguments(options));
     return;
   }
-  Lines lines(*options.file);
+  RecordLines lines(*options.file);
   sender.wait_for_topic(options.topic);
   for (std::string line; lines.next(line);) {
     auto record = parsed(line, lines.place(), options.topic);

@@ -56,6 +56,8 @@ Judgement judge(const RecordFacts& facts) {
     case RecordFacts::Key::free: return {facts.skipped ? Verdict::skipped : Verdict::processed};
     case RecordFacts::Key::unknown: return {Verdict::unchecked, false, "only the program can compute its key"};
     case RecordFacts::Key::unreadable:
+      if (replayed && facts.letter->effect != RecordFacts::Letter::Effect::none)
+        return {facts.letter->effect == RecordFacts::Letter::Effect::here ? Verdict::processed : Verdict::duplicate};
       if (facts.skipped) return {Verdict::skipped};
       return {Verdict::missing, false, "it has no idempotency key, and it is no dead letter"};
     case RecordFacts::Key::known: break;

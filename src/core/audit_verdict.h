@@ -33,6 +33,8 @@ struct RecordFacts {
 
   struct Letter {
     std::string status, cause;
+    /// Of one that was edited and replayed: the effect under the key that the edit gave it is this record's, or another one's.
+    enum class Effect { none, here, elsewhere } effect = Effect::none;
   };
   std::optional<Letter> letter = {};
 

@@ -171,8 +171,8 @@ void Admin::dead_letters(const DeadLetterQuestion& question, const std::function
   std::int64_t after = 0;
   for (;;) {
     const auto result = ask("select " + dead_letter_columns + " from {schema}.dead_letters d where" + in_group + "and d.id > $2 and ($3::bigint[] is null or d.id = any($3::bigint[]))" +
-                                (question.open ? " and d.status = 'open'" : "") + " order by d.id limit " + std::to_string(page),
-                            {group_, std::to_string(after), ids});
+                                " and ($4::text is null or d.status = $4) order by d.id limit " + std::to_string(page),
+                            {group_, std::to_string(after), ids, question.status});
     for (const auto& found : result) {
       Columns c(found);
       const auto row = dead_letter_row(c);
@@ -183,10 +183,43 @@ void Admin::dead_letters(const DeadLetterQuestion& question, const std::function
   }
 }
 
+std::vector<DeadLetterStats> Admin::dead_letter_stats(const std::string& status) {
+  const auto within = [](const char* from, const char* until) {
+    return std::string("count(*) filter (where dead_at > clock_timestamp() - interval '") + from + "' and dead_at <= clock_timestamp() - interval '" + until + "')";
+  };
+  const auto result = ask("select group_id, handler, topic, cause, stage, fingerprint, (select e.error from {schema}.dead_letters e where e.id = s.newest), records, keys, " + utc("first_at") + ", " + utc("last_at") +
+                              ", last_hour, hour_before, last_day, again from (select group_id, handler, topic, cause, stage, fingerprint, max(id) as newest, count(*) as records, count(distinct record_key) as keys, "
+                              "min(dead_at) as first_at, max(dead_at) as last_at, " + within("1 hour", "0") + " as last_hour, " + within("2 hours", "1 hour") + " as hour_before, " + within("1 day", "0") +
+                              " as last_day, count(*) filter (where replays > 0) as again from {schema}.dead_letters where" + in_group + "and ($2 = '' or status = $2) group by 1, 2, 3, 4, 5, 6) s order by records desc, 1, 2, 3, 4, 6",
+                          {group_, status});
+  std::vector<DeadLetterStats> rows;
+  for (const auto& found : result) {
+    Columns c(found);
+    DeadLetterStats row;
+    row.group = c.text();
+    row.handler = c.text();
+    row.topic = c.text();
+    row.cause = c.text();
+    row.stage = c.text();
+    row.fingerprint = c.text();
+    row.error = c.text();
+    row.records = c.number();
+    row.keys = c.number();
+    row.first_at = c.text();
+    row.last_at = c.text();
+    row.last_hour = c.number();
+    row.hour_before = c.number();
+    row.last_day = c.number();
+    row.replayed_before = c.number();
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
 std::optional<DeadLetter> Admin::dead_letter(std::int64_t id) {
   const auto result = ask("select " + dead_letter_columns + ", d.value, d.headers, " + utc("to_timestamp(d.record_timestamp / 1000.0)") + ", " +
                               utc("d.first_seen") +
-                              ", l.topic, l.partition, d.conflict_offset from {schema}.dead_letters d "
+                              ", d.failures, l.topic, l.partition, d.conflict_offset from {schema}.dead_letters d "
                               "left join {schema}.lanes l on l.id = d.conflict_lane where d.id = $1",
                           {std::to_string(id)});
   if (result.empty()) return std::nullopt;
@@ -198,9 +231,22 @@ std::optional<DeadLetter> Admin::dead_letter(std::int64_t id) {
   letter.headers = c.text();
   letter.record_at = c.text();
   letter.first_seen = c.text();
+  letter.failures = c.text();
   letter.conflict_topic = c.maybe_text();
   letter.conflict_partition = c.maybe_number();
   letter.conflict_offset = c.maybe_number();
+  for (const auto& edited : ask("select a.id, " + utc("a.at") + ", a.who, a.reason, e.value, e.headers from {schema}.dlq_edits e join {schema}.dlq_actions a on a.id = e.action_id where e.dead_letter = $1 order by e.id",
+                                {std::to_string(id)})) {
+    Columns e(edited);
+    DeadLetter::Edit edit;
+    edit.action = e.number();
+    edit.at = e.text();
+    edit.who = e.text();
+    edit.reason = e.text();
+    edit.value = e.maybe_bytes();
+    edit.headers = e.text();
+    letter.edits.push_back(std::move(edit));
+  }
   return letter;
 }
 

@@ -59,13 +59,31 @@ struct DeadLetterRow {
   std::optional<std::int64_t> action_id;
 };
 
+/// Dead letters of one cause.
+struct DeadLetterStats {
+  std::string group, handler, topic, cause, stage, fingerprint;
+  std::string error;  ///< of the newest
+  std::int64_t records = 0, keys = 0;            ///< keys: different record keys
+  std::string first_at, last_at;
+  std::int64_t last_hour = 0, hour_before = 0, last_day = 0;
+  std::int64_t replayed_before = 0;              ///< of them: replays that failed again
+};
+
 /// A dead letter with the record itself.
 struct DeadLetter {
+  struct Edit {
+    std::int64_t action = 0;
+    std::string at, who, reason;
+    std::optional<std::string> value;  ///< before it, bytes
+    std::string headers;
+  };
   DeadLetterRow row;
+  std::vector<Edit> edits;           ///< oldest first
   std::optional<std::string> value;  ///< bytes
   std::string headers;               ///< core/header_json.h
   std::string record_at;             ///< the record's own timestamp
   std::string first_seen;
+  std::string failures;              ///< the last attempts that failed: a JSON array of at, attempt, stage, error, build
   std::optional<std::string> conflict_topic;  ///< of a conflict: where the record is that came first
   std::optional<std::int64_t> conflict_partition, conflict_offset;
 };
@@ -83,10 +101,12 @@ class Admin {
   std::vector<FloodRow> floods();
   struct DeadLetterQuestion {
     std::optional<std::vector<std::int64_t>> ids = {};  ///< nothing: all
-    bool open = false;                                  ///< only these
+    std::optional<std::string> status = {};             ///< nothing: any
   };
   /// Oldest first, a page at a time; `visit` returns false to stop.
   void dead_letters(const DeadLetterQuestion& question, const std::function<bool(const DeadLetterRow&)>& visit);
+  /// Of this status, the most frequent first. `status` empty: of any.
+  std::vector<DeadLetterStats> dead_letter_stats(const std::string& status);
   /// Of whatever group.
   std::optional<DeadLetter> dead_letter(std::int64_t id);
 

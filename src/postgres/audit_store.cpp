@@ -155,12 +155,15 @@ AuditProbeResult AuditStore::probe(const std::string& group, const std::string& 
     for (const auto& span : wanted.spans)
       for (const auto& i : incarnations)
         if (i.partition == span.partition) looks.push_back({span.partition, i.uuid, span.first, span.last});
+    std::string effect;
+    for (const auto& table : key_tables()) effect += (effect.empty() ? "select case when e.lane = d.lane and e.\"offset\" = d.\"offset\" then 2 else 1 end from (select * from " : " union all select * from ") + table + " where key = d.key";
+    effect += ") e limit 1";
     const auto result = connection_.exec_params(
         sql("select 0, t.i, k.digest, k.lane, k.\"offset\", null::bigint, null::uuid, null, null, k.at < t.since "
             "from unnest($1::uuid[], $2::bigint[], $3::int[], $4::bigint[], $11::timestamptz[]) with ordinality t(key, digest, lane, \"offset\", since, i) "
             "left join " + std::string(key_tables().size() > 1 ? "lateral " : "") + all_keys() + " k on k.key = t.key "
             "where k.key is null or k.lane <> t.lane or k.\"offset\" <> t.\"offset\" or k.digest <> t.digest or k.at < t.since "
-            "union all select 1, d.partition, null, null, d.\"offset\", d.record_timestamp, d.incarnation, d.status, d.cause, null "
+            "union all select 1, d.partition, case when d.edited and d.status = 'replayed' then (" + effect + ") end, null, d.\"offset\", d.record_timestamp, d.incarnation, d.status, d.cause, null "
             "from unnest($5::int[], $6::uuid[], $7::bigint[], $8::bigint[]) r(partition, incarnation, first, last) "
             "join {schema}.dead_letters d on d.group_id = $9 and d.topic = $10 and d.partition = r.partition and d.incarnation = r.incarnation "
             "and d.\"offset\" between r.first and r.last "
@@ -197,6 +200,7 @@ AuditProbeResult AuditStore::probe(const std::string& group, const std::string& 
         letter.incarnation = uuid_of(r[6].c_str());
         letter.status = r[7].c_str();
         letter.cause = r[8].c_str();
+        if (!r[2].is_null()) letter.effect = r[2].as<int>();
         found.letters.push_back(std::move(letter));
       }
     }

@@ -79,6 +79,7 @@ struct AuditProbeResult {
     std::int64_t offset = 0, record_timestamp = 0;
     core::Uuid incarnation;
     std::string status, cause;
+    int effect = 0;  // of one that was edited and replayed, under its key: 1 another record's, 2 its own
   };
   std::vector<Letter> letters;
   struct Parked {

@@ -2,14 +2,21 @@
 
 #include <map>
 
+#include "core/dead_letter_notice.h"
 #include "postgres/arrays.h"
 #include "postgres/columns.h"
 #include "postgres/lane_change.h"
+#include "postgres/operator_events.h"
 #include "postgres/parked_heads.h"
 #include "postgres/sql.h"
 #include "postgres/transaction_control.h"
 
 namespace deja::postgres {
+
+struct DeadLetterAdmin::Changed {
+  std::vector<std::int64_t> ids, orderings;
+  std::vector<KeyClaim> keys;
+};
 
 DeadLetterAdmin::DeadLetterAdmin(Connection& connection, std::string schema) : connection_(connection), schema_(std::move(schema)), keys_(schema_) {}
 
@@ -22,17 +29,28 @@ std::int64_t DeadLetterAdmin::begin_action(const std::string& group, const std::
   });
 }
 
-std::vector<std::int64_t> DeadLetterAdmin::discard(std::int32_t lane_id, const std::vector<std::int64_t>& ids, std::int64_t action) {
+void DeadLetterAdmin::end_action(std::int64_t action, std::int64_t refused) {
+  in_transaction(connection_, [&] {
+    connection_.exec_params(with_schema("update {schema}.dlq_actions set refused = $2::bigint, finished_at = clock_timestamp() where id = $1::bigint", schema_),
+                            {std::to_string(action), std::to_string(refused)});
+  });
+}
+
+// Their status, and the events that tell the dead-letter topic of it.
+DeadLetterAdmin::Changed DeadLetterAdmin::change(std::int32_t lane_id, const std::vector<std::int64_t>& ids, std::int64_t action, const std::string& from, const std::string& to) {
   lock_lane(connection_, schema_, lane_id);
-  std::vector<std::int64_t> discarded, orderings;
+  Changed changed;
   std::map<core::Uuid, KeyClaim> claims;
+  std::vector<core::OutboundEvent> events;
+  core::FramedHash hash;
   for (const auto& row : connection_.exec_params(
-           with_schema("update {schema}.dead_letters set status = 'discarded', action_id = $3::bigint where lane = $1::int and id = any($2::bigint[]) and status = 'open' "
-                       "returning id, ordering, coalesce(digest, 0), \"offset\", key, previous_key", schema_),
-           {std::to_string(lane_id), array_text(ids), std::to_string(action)})) {
+           with_schema("update {schema}.dead_letters set status = $5, action_id = $3::bigint where lane = $1::int and id = any($2::bigint[]) and status = $4 "
+                       "returning id, ordering, coalesce(digest, 0), \"offset\", key, previous_key, group_id, topic, partition, replays, record_key, event_topic", schema_),
+           {std::to_string(lane_id), array_text(ids), std::to_string(action), from, to})) {
     Columns c(row);
-    discarded.push_back(c.number());
-    if (const auto ordering = c.maybe_number()) orderings.push_back(*ordering);
+    const auto id = c.number();
+    changed.ids.push_back(id);
+    if (const auto ordering = c.maybe_number()) changed.orderings.push_back(*ordering);
     const auto digest = c.number(), offset = c.number();
     for (int recipe = 0; recipe < 2; ++recipe) {
       const auto key = c.maybe_text();
@@ -40,16 +58,49 @@ std::vector<std::int64_t> DeadLetterAdmin::discard(std::int32_t lane_id, const s
       const auto uuid = core::parse_uuid(*key).value();
       claims.try_emplace(uuid, KeyClaim{uuid, digest, offset});
     }
+    const auto group = c.text();
+    const auto topic = c.text();
+    const auto source = topic + "/" + std::to_string(c.number()) + "/" + std::to_string(offset);
+    const auto replays = c.number();
+    const auto record_key = c.maybe_bytes();
+    if (const auto event_topic = c.maybe_text()) events.push_back(core::notice_event({id, action, replays, *event_topic, to, {}}, group, record_key, source, hash));
   }
-  if (discarded.empty()) return discarded;
-  std::vector<KeyClaim> keys;
-  for (const auto& [key, claim] : claims) keys.push_back(claim);
-  if (!keys.empty()) keys_.claim(connection_, keys, lane_id);
-  if (!orderings.empty()) connection_.exec_params(mark_heads_sql(schema_), {std::to_string(lane_id), array_text(orderings)});
+  for (const auto& [key, claim] : claims) changed.keys.push_back(claim);
+  if (changed.ids.empty()) return changed;
+  add_operator_events(connection_, schema_, lane_id, events);
   connection_.exec_params(with_schema("update {schema}.dlq_actions set accepted = accepted + $2::bigint where id = $1::bigint", schema_),
-                          {std::to_string(action), std::to_string(discarded.size())});
+                          {std::to_string(action), std::to_string(changed.ids.size())});
   raise_parked_version(connection_, schema_, lane_id);
-  return discarded;
+  return changed;
+}
+
+std::vector<std::int64_t> DeadLetterAdmin::discard(std::int32_t lane_id, const std::vector<std::int64_t>& ids, std::int64_t action) {
+  auto changed = change(lane_id, ids, action, "open", "discarded");
+  if (!changed.keys.empty()) keys_.claim(connection_, changed.keys, lane_id);
+  if (!changed.orderings.empty()) connection_.exec_params(mark_heads_sql(schema_), {std::to_string(lane_id), array_text(changed.orderings)});
+  return changed.ids;
+}
+
+std::vector<std::int64_t> DeadLetterAdmin::restore(std::int32_t lane_id, const std::vector<std::int64_t>& ids, std::int64_t action) {
+  auto changed = change(lane_id, ids, action, "discarded", "open");
+  if (!changed.keys.empty()) keys_.release_of(connection_, changed.keys, lane_id);
+  if (!changed.orderings.empty()) connection_.exec_params(unmark_held_sql(schema_), {std::to_string(lane_id)});
+  return changed.ids;
+}
+
+bool DeadLetterAdmin::edit(std::int64_t id, const Content& before, const Content& after, std::int64_t action) {
+  const auto bytes = [](const std::optional<std::string>& value) { return value ? std::optional(bytea_text(*value)) : std::nullopt; };
+  const auto number = std::to_string(id), of = std::to_string(action);
+  if (connection_.exec_params(with_schema("select 1 from {schema}.dead_letters where id = $1::bigint and status = 'open' and value is not distinct from $2::bytea and headers::text = $3 for update", schema_),
+                              {number, bytes(before.value), before.headers})
+          .empty())
+    return false;
+  connection_.exec_params(with_schema("insert into {schema}.dlq_edits (dead_letter, action_id, value, headers) select id, $2::bigint, value, headers from {schema}.dead_letters where id = $1::bigint", schema_), {number, of});
+  connection_.exec_params(with_schema("update {schema}.dead_letters set value = $2::bytea, headers = $3::json, edited = true, action_id = $4::bigint, "
+                                      "size = coalesce(length(record_key), 0) + coalesce(length($2::bytea), 0) where id = $1::bigint", schema_),
+                          {number, bytes(after.value), after.headers, of});
+  connection_.exec_params(with_schema("update {schema}.dlq_actions set accepted = 1, finished_at = clock_timestamp() where id = $1::bigint", schema_), {of});
+  return true;
 }
 
 }  // namespace deja::postgres

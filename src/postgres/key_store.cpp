@@ -13,7 +13,8 @@ KeyStore::KeyStore(const std::string& schema)
                          "on conflict do nothing returning key", schema)),
       holders_(with_schema("select k.key, k.digest, k.lane, k.\"offset\", extract(epoch from clock_timestamp() - k.at)::float8, l.topic, l.partition "
                            "from {schema}.keys_1 k left join {schema}.lanes l on l.id = k.lane where k.key = any($1::uuid[])", schema)),
-      release_(with_schema("delete from {schema}.keys_1 where key = any($1::uuid[])", schema)) {}
+      release_(with_schema("delete from {schema}.keys_1 where key = any($1::uuid[])", schema)),
+      release_of_(with_schema("delete from {schema}.keys_1 k using unnest($1::uuid[], $2::bigint[]) w(key, o) where k.key = w.key and k.lane = $3::int and k.\"offset\" = w.o", schema)) {}
 
 std::unordered_set<core::Uuid, core::UuidHash> KeyStore::claim(Connection& c, std::vector<KeyClaim> claims, std::int32_t lane) const {
   std::sort(claims.begin(), claims.end(), [](const KeyClaim& a, const KeyClaim& b) { return a.key < b.key; });
@@ -43,5 +44,10 @@ std::unordered_map<core::Uuid, KeyHolder, core::UuidHash> KeyStore::holders(Conn
 }
 
 void KeyStore::release(Connection& c, const std::vector<core::Uuid>& keys) const { c.exec_params(release_, {array_text(keys)}); }
+
+void KeyStore::release_of(Connection& c, const std::vector<KeyClaim>& claims, std::int32_t lane) const {
+  c.exec_params(release_of_, {array_text(claims, [](const KeyClaim& k) { return core::to_text(k.key); }),
+                              array_text(claims, [](const KeyClaim& k) { return std::to_string(k.offset); }), std::to_string(lane)});
+}
 
 }  // namespace deja::postgres

@@ -40,9 +40,11 @@ class KeyStore {
   std::unordered_map<core::Uuid, KeyHolder, core::UuidHash> holders(Connection& c, const std::vector<core::Uuid>& keys) const;
   /// Undoes claims of this transaction whose record failed.
   void release(Connection& c, const std::vector<core::Uuid>& keys) const;
+  /// Only where the records of these offsets have them.
+  void release_of(Connection& c, const std::vector<KeyClaim>& claims, std::int32_t lane) const;
 
  private:
-  std::string claim_, holders_, release_;
+  std::string claim_, holders_, release_, release_of_;
 };
 
 }  // namespace deja::postgres

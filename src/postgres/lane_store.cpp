@@ -48,7 +48,7 @@ std::string map_text(const core::LaneMap& m) {
 LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::move(schema)), instance_(std::move(instance)) {
   const std::string parked_of = "(select count(*) from {schema}.parked p where p.lane = lanes.id)";
   // dlq.order = hold: another lane would not know of them
-  const std::string holding_of = "case when holds then (select count(*) from {schema}.dead_letters d where d.lane = lanes.id and d.status = 'open' and d.ordering is not null) else 0 end";
+  const std::string holding_of = "case when holds then (select count(*) from {schema}.dead_letters d where d.lane = lanes.id and d.status in ('open', 'replaying') and d.ordering is not null) else 0 end";
   const std::string by_name = " from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int and lane = $4::int";
   select_ = sql(std::string("select ") + map_columns + ", id" + by_name + " for update");
   any_ = sql("select 1 from {schema}.lanes where group_id = $1 and topic = $2 limit 1");

@@ -6,7 +6,7 @@ namespace deja::postgres {
 
 std::string holding_sql() {
   // records of a log before come first
-  return "from {schema}.dead_letters d where l.holds and d.lane = p.lane and d.ordering = p.ordering and d.status = 'open' and "
+  return "from {schema}.dead_letters d where l.holds and d.lane = p.lane and d.ordering = p.ordering and d.status in ('open', 'replaying') and "
          "(d.incarnation = l.incarnation, d.\"offset\") < (p.incarnation = l.incarnation, p.\"offset\")";
 }
 
@@ -19,7 +19,7 @@ std::string mark_heads_sql(const std::string& schema) {
 }
 
 std::string unmark_held_sql(const std::string& schema) {
-  return with_schema("update {schema}.parked p set next_at = null from {schema}.lanes l where l.id = p.lane and p.lane = $1::int and p.next_at is not null "
+  return with_schema("update {schema}.parked p set next_at = null, suspect = true from {schema}.lanes l where l.id = p.lane and p.lane = $1::int and p.next_at is not null "
                      "and exists (select 1 " + holding_sql() + ")", schema);
 }
 

@@ -9,7 +9,7 @@ namespace deja::postgres {
 
 /// The first row of each of the ordering keys $2 (null: of all) in lane $1 is due now, and returned, unless one of the key was marked already.
 std::string mark_heads_sql(const std::string& schema);
-/// No row of lane $1 that a dead letter holds is due any more.
+/// No row of lane $1 that a dead letter holds is due any more. The owner may have had one of them under way, so it stays under suspicion (R1).
 std::string unmark_held_sql(const std::string& schema);
 /// The offset, the row's id and the place in the log of the open dead letters that hold `p`, a row of parked in lane `l`.
 std::string holding_sql();

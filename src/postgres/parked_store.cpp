@@ -2,6 +2,7 @@
 
 #include "core/header_json.h"
 #include "postgres/arrays.h"
+#include "postgres/attempt_history.h"
 #include "postgres/columns.h"
 #include "postgres/ordering_column.h"
 #include "postgres/parked_heads.h"
@@ -15,7 +16,8 @@ namespace {
 
 const std::string row_columns =
     "p.id, p.topic, p.partition, p.\"offset\", p.record_key, p.value, p.headers, p.record_timestamp, p.size, p.incarnation, p.ordering, p.attempt, p.starts, "
-    "p.waited_ms, p.first_seen, p.first_failed_at, coalesce(p.wanted, ''), coalesce(p.wanted_reason, '')";
+    "p.waited_ms, p.first_seen, p.first_failed_at, coalesce(p.wanted, ''), coalesce(p.wanted_reason, ''), p.failures, p.dead_letter, p.attempts_before, "
+    "p.edited, p.key, p.previous_key, p.idempotency_key, coalesce(p.digest, 0)";
 
 // In the order of the log; records of a log before come first.
 std::string place_of(const std::string& row, const std::string& partition = {}) {
@@ -34,7 +36,7 @@ struct Bytes {
 ParkedStore::ParkedStore(std::string schema, std::string group, std::string build)
     : schema_(std::move(schema)), group_(std::move(group)), build_(std::move(build)),
       load_(with_schema("select id, \"offset\", ordering, key, previous_key, coalesce(digest, 0), case when wanted is not null then 0 else "
-                        "ceil(extract(epoch from next_at - clock_timestamp()) * 1000)::bigint end, suspect, first_failed_at is not null and wanted is null, size from {schema}.parked where lane = $1::int", schema_)),
+                        "ceil(extract(epoch from next_at - clock_timestamp()) * 1000)::bigint end, suspect, first_failed_at is not null and wanted is null and not paced, size from {schema}.parked where lane = $1::int", schema_)),
       read_(with_schema("select " + row_columns + " from unnest($2::bigint[]) with ordinality w(id, n) join {schema}.parked p on p.id = w.id and p.lane = $1::int order by w.n", schema_)),
       // heads come first into the sum, since they are bounded already; no run goes on to a row that is among them
       read_runs_(with_schema(
@@ -56,11 +58,12 @@ ParkedStore::ParkedStore(std::string schema, std::string group, std::string buil
       offsets_(offsets_sql(schema_, "parked")),
       again_(with_schema("update {schema}.parked set attempt = attempt + 1, suspect = false, starts = 0, waited_ms = waited_ms + $2::bigint, "
                          "next_at = clock_timestamp() + $2::bigint * interval '1 millisecond', first_failed_at = coalesce(first_failed_at, now()), "
-                         "cause = $3, stage = $4, error = $5, fingerprint = $6, build = $7 where id = $1::bigint", schema_)),
+                         "cause = $3, stage = $4, error = $5, fingerprint = $6, build = $7, paced = false, failures = " +
+                         with_failure("failures", "attempt + 1", "$4::text", "$5::text", "$7::text") + " where id = $1::bigint", schema_)),
       remove_(with_schema("delete from {schema}.parked where id = any($1::bigint[])", schema_)),
       promote_(mark_heads_sql(schema_)),
       held_(with_schema("select d.ordering, min(case when d.incarnation = l.incarnation then d.\"offset\" else -1 end) from {schema}.dead_letters d "
-                        "join {schema}.lanes l on l.id = d.lane where d.lane = $1::int and d.status = 'open' and d.ordering is not null group by 1", schema_)),
+                        "join {schema}.lanes l on l.id = d.lane where d.lane = $1::int and d.status in ('open', 'replaying') and d.ordering is not null group by 1", schema_)),
       unmark_(unmark_held_sql(schema_)),
       holds_(with_schema("update {schema}.lanes set holds = $2::boolean where id = $1::int", schema_)),
       lock_(with_schema("select 1 from {schema}.lanes where id = $1::int and owner_token = $2::uuid and batch_seq = $3::bigint for update", schema_)),
@@ -135,6 +138,17 @@ std::vector<ParkedRow> ParkedStore::rows_of(const pqxx::result& found) {
     row.first_failed_at = columns.maybe_text();
     row.wanted = columns.text();
     row.wanted_reason = columns.text();
+    row.failures = columns.text();
+    const auto dead_letter = columns.maybe_number();
+    const auto attempts_before = static_cast<std::int32_t>(columns.number());
+    if (dead_letter) row.replay = {*dead_letter, attempts_before, {}};
+    if (columns.flag() && row.replay) {
+      auto& kept = row.replay->kept.emplace();
+      kept.key = uuid_of(columns.maybe_text());
+      kept.previous_key = uuid_of(columns.maybe_text());
+      kept.raw_key = columns.maybe_bytes().value_or("");
+      kept.digest = columns.number();
+    }
     row.record.owner = std::move(bytes);
     rows.push_back(std::move(row));
   }
@@ -155,7 +169,7 @@ std::vector<std::int64_t> ParkedStore::insert(Connection& c, const LaneState& la
   if (records.empty()) return {};
   std::string sql = with_schema("insert into {schema}.parked (group_id, handler, lane, topic, partition, \"offset\", incarnation, ordering, record_key, value, headers, "
                                 "record_timestamp, size, key, previous_key, idempotency_key, digest, build, attempt, waited_ms, next_at, first_failed_at, "
-                                "cause, stage, error, fingerprint) values ", schema_);
+                                "cause, stage, error, fingerprint, failures) values ", schema_);
   bool first = true;
   for (const auto& p : records) {
     const auto& v = p.record->view;
@@ -167,9 +181,9 @@ std::vector<std::int64_t> ParkedStore::insert(Connection& c, const LaneState& la
            bytea_or_null(c, p.idempotency_key) + ',' + number_or_null(p.digest) + ',' + c.quote(build_);
     if (const auto& f = p.failure)
       sql += ",1," + delay + ",clock_timestamp() + " + delay + " * interval '1 millisecond',now()," + c.quote(f->cause) + ',' + c.quote(f->stage) + ',' +
-             c.quote(f->error) + ',' + c.quote(f->fingerprint) + ')';
+             c.quote(f->error) + ',' + c.quote(f->fingerprint) + ',' + with_failure("'[]'::jsonb", "1", c.quote(f->stage), c.quote(f->error), c.quote(build_)) + ')';
     else
-      sql += ",0,0,null,null,null,null,null,null)";
+      sql += ",0,0,null,null,null,null,null,null,'[]')";
     first = false;
   }
   std::unordered_map<std::int64_t, std::int64_t> by_offset;

@@ -46,6 +46,20 @@ struct ParkedRow {
   std::string first_seen;                      // as Postgres writes and reads it
   std::optional<std::string> first_failed_at;
   std::string wanted, wanted_reason;           // by an operator: dead-letter or discard
+  std::string failures;                        // the last attempts that failed, a JSON array
+  /// Of one that is replayed.
+  struct Replay {
+    std::int64_t dead_letter = 0;
+    std::int32_t attempts_before = 0;  // of `attempts`
+    /// Of one that was edited: what its bytes were known by before.
+    struct Kept {
+      std::optional<core::Uuid> key, previous_key;
+      std::string raw_key;
+      std::int64_t digest = 0;
+    };
+    std::optional<Kept> kept;
+  };
+  std::optional<Replay> replay;
 };
 
 /// What the owner remembers of a row, and the time until it is due by the database's clock.

@@ -89,15 +89,11 @@ void Batch::translate_and_throw(const std::exception& e) {
 
 void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
   release_claims();
-  std::vector<postgres::NewDeadLetter> letters;
-  for (auto& slot : slots_)
-    if (slot.letter) letters.push_back(*slot.letter);
-  const auto ids = stores_.dead_letters.insert(connection_, row_, letters);
-  DEJA_FAILPOINT(after_dead_letters);
+  const auto letters = close_letters();
   close_parked(result);
-  remember_held(result, ids);
+  remember_held(result, letters.ids);
   result.first_event_seq = start_.next_event_seq;
-  result.events = make_events(ids);
+  result.events = make_events(letters);
   const auto events = static_cast<std::int64_t>(result.events.size());
   connection_.exec(stores_.event_topics.insert_sql(connection_, result.events) +
                    stores_.outbox.insert_sql(connection_, start_.open_segment, row_.id, result.first_event_seq, result.events) +
@@ -132,22 +128,30 @@ void Batch::commit(BatchResult& result) {
   stores_.event_topics.committed(result.events);
 }
 
-std::vector<core::OutboundEvent> Batch::make_events(const std::vector<postgres::DeadLetterId>& ids) {
+const core::DeadLetterNotice* Batch::notice_of(const Slot& slot, const Letters& letters) {
+  const auto* parked = slot.prepared->parked;
+  if (!parked || !parked->replay) return nullptr;
+  const auto found = std::find_if(letters.notices.begin(), letters.notices.end(), [&](const auto& n) { return n.dead_letter == parked->replay->dead_letter; });
+  return found == letters.notices.end() ? nullptr : &*found;
+}
+
+std::vector<core::OutboundEvent> Batch::make_events(const Letters& letters) {
   std::unordered_map<std::int64_t, std::vector<Event*>> emitted;
   for (auto& e : collector_.emitted()) emitted[e.offset].push_back(&e.event);
   std::vector<core::OutboundEvent> events;
   for (auto& slot : slots_) {
     const auto offset = slot.prepared->source->view.offset;
     if (slot.outcome.disposition == Disposition::processed) {
-      const auto mine = emitted.find(offset);
-      if (mine == emitted.end()) continue;
-      std::int64_t ordinal = 0;
-      const auto& log = slot.prepared->parked ? slot.prepared->parked->incarnation : row_.incarnation;
-      for (auto* event : mine->second) events.push_back(handler_event(std::move(*event), *slot.prepared, settings_.scope, log, ordinal++, hash_));
+      if (const auto mine = emitted.find(offset); mine != emitted.end()) {
+        std::int64_t ordinal = 0;
+        const auto& log = slot.prepared->parked ? slot.prepared->parked->incarnation : row_.incarnation;
+        for (auto* event : mine->second) events.push_back(handler_event(std::move(*event), *slot.prepared, settings_.scope, log, ordinal++, hash_));
+      }
     } else if (slot.letter && !slot.letter->discarded && !settings_.dlq_topic.empty()) {
-      const auto id = std::find_if(ids.begin(), ids.end(), [&](const auto& i) { return i.offset == offset; });
-      if (id != ids.end()) events.push_back(dead_letter_event(*slot.letter, *id, settings_, hash_));
+      const auto id = std::find_if(letters.ids.begin(), letters.ids.end(), [&](const auto& i) { return i.offset == offset; });
+      if (id != letters.ids.end()) events.push_back(dead_letter_event(*slot.letter, *id, settings_, hash_));
     }
+    if (const auto* notice = notice_of(slot, letters)) events.push_back(core::notice_event(*notice, settings_.group, slot.prepared->source->view.key, source_text(slot.prepared->source->view), hash_));
   }
   return events;
 }

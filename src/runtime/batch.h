@@ -163,10 +163,17 @@ class Batch {
   const core::ParkedSet& parked() const { return reloaded_ ? *reloaded_ : parked_; }
   void close_parked(BatchResult& result);
   void promote_reread(ParkedChanges& changes, const std::vector<postgres::NewParked>& records);
+  /// What was written of dead letters.
+  struct Letters {
+    std::vector<postgres::DeadLetterId> ids;   // new ones, and those that are open again
+    std::vector<core::DeadLetterNotice> notices;     // of replays that ended well
+  };
+  Letters close_letters();
+  static const core::DeadLetterNotice* notice_of(const Slot& slot, const Letters& letters);
   void remember_held(BatchResult& result, const std::vector<postgres::DeadLetterId>& ids) const;
   void look_for_flood(BatchResult& result);
   void release_claims();
-  std::vector<core::OutboundEvent> make_events(const std::vector<postgres::DeadLetterId>& ids);
+  std::vector<core::OutboundEvent> make_events(const Letters& letters);
   void close(BatchResult& result, const postgres::LaneAdvance& advance);
   void commit(BatchResult& result);
   void set_savepoint();

@@ -27,7 +27,7 @@ void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std
   const auto& p = *slot.prepared;
   const auto& row = core::row_of(trouble);
   const auto* before = p.parked;
-  const core::Spent spent = before ? core::Spent{before->attempts, before->waited} : core::Spent{};
+  const core::Spent spent = before ? core::Spent{before->attempts - (before->replay ? before->replay->attempts_before : 0), before->waited} : core::Spent{};
   const auto policy = narrowed(settings_.retry, spec_);
   auto letter = dead_letter_of(p, spec_.name, row.cause, row.stage, std::move(error), type);
   if (floods_ && core::may_be_outage(trouble)) {  // before room is asked for: what is held needs none
@@ -166,6 +166,38 @@ void Batch::obey(Slot& slot) {
   slot.letter = dead_letter_of(*slot.prepared, spec_.name, core::cause::by_operator, "operator", "an operator's decision: " + parked.wanted_reason, "operator");
   slot.letter->discarded = true;
   if (known_use(*slot.prepared) == nullptr) keep_keys(slot);
+}
+
+// What was a dead letter before goes back to its row, with what became of it.
+Batch::Letters Batch::close_letters() {
+  Letters closed;
+  std::vector<postgres::NewDeadLetter> fresh, again;
+  std::vector<postgres::EndedReplay> ended;
+  for (auto& slot : slots_) {
+    if (slot.letter) slot.letter->event_topic = settings_.dlq_topic;
+    const auto* parked = slot.prepared->parked;
+    if (!parked || !parked->replay) {
+      if (slot.letter) fresh.push_back(*slot.letter);
+    } else if (slot.letter && !slot.letter->discarded) {
+      slot.letter->replayed = parked->replay->dead_letter;
+      again.push_back(*slot.letter);
+    } else if (!slot.outcome.gone && !slot.parking) {
+      const auto& p = *slot.prepared;
+      ended.push_back({parked->replay->dead_letter, slot.outcome.disposition, p.key, p.key ? std::optional(p.raw_key) : std::nullopt, p.key || p.previous_key ? std::optional(p.digest) : std::nullopt});
+    }
+  }
+  closed.ids = stores_.dead_letters.insert(connection_, row_, fresh);
+  if (!fresh.empty()) DEJA_FAILPOINT(after_dead_letters);
+  if (!again.empty()) {
+    const auto ids = stores_.dead_letters.open_again(connection_, again);
+    DEJA_FAILPOINT(after_open_again);
+    closed.ids.insert(closed.ids.end(), ids.begin(), ids.end());
+  }
+  if (!ended.empty()) {
+    closed.notices = stores_.dead_letters.end(connection_, ended);
+    DEJA_FAILPOINT(after_replays_ended);
+  }
+  return closed;
 }
 
 // D1: an operator changed parked rows since the owner read them.

@@ -41,7 +41,7 @@ bool Batch::settle_without_running(Slot& slot) {
     slot.outcome.disposition = Disposition::duplicate;
     const auto& view = p.source->view;
     const bool itself = view.offset < row_.reread_until && use.holder.offset == view.offset && use.holder.partition == view.partition && use.holder.topic == view.topic;
-    slot.outcome.cause = itself ? core::cause::replay : core::cause::producer;
+    slot.outcome.cause = itself || (p.parked && p.parked->replay) ? core::cause::replay : core::cause::producer;
     return true;
   }
   const std::string position = use.holder.topic + "/" + std::to_string(use.holder.partition) + "/" + std::to_string(use.holder.offset);

@@ -54,6 +54,7 @@ postgres::NewDeadLetter dead_letter_of(const PreparedRecord& record, const std::
     letter.incarnation = parked->incarnation;
     letter.first_seen = parked->first_seen;
     letter.first_failed_at = parked->first_failed_at;
+    letter.failures = parked->failures;
   }
   return letter;
 }
@@ -62,7 +63,7 @@ core::OutboundEvent dead_letter_event(const postgres::NewDeadLetter& letter, con
                                       core::FramedHash& hash) {
   const auto& view = letter.record->view;
   core::OutboundEvent event;
-  event.id = core::dead_letter_event_id(hash, settings.scope, view.topic, view.partition, view.offset, 0);
+  event.id = core::dead_letter_event_id(hash, settings.scope, view.topic, view.partition, view.offset, id.replays);
   event.topic = settings.dlq_topic;
   if (view.key && view.key->size() <= max_key) event.key = *view.key;
   const bool by_reference = view.value && view.value->size() > max_body;
@@ -88,7 +89,7 @@ core::OutboundEvent dead_letter_event(const postgres::NewDeadLetter& letter, con
   add("deja-dlq-stage", letter.stage);
   add("deja-dlq-handler", letter.handler);
   add("deja-dlq-first-failed-at", id.first_failed_at);
-  add("deja-dlq-replays", "0");
+  add("deja-dlq-replays", std::to_string(id.replays));
   add("deja-event-id", core::to_text(event.id));
   add("deja-source", source_text(view));
   if (by_reference) add("deja-dlq-body", "reference");

@@ -182,6 +182,7 @@ Next Lane::run(Worker& worker, const Try& batch) {
     if (!batch.drain) continue;
     records.back().parked = &drain_.rows[i];
     records.back().ordering = drain_.rows[i].ordering;  // which other rows it is ordered with
+    if (const auto& replay = drain_.rows[i].replay; replay && replay->kept) records.back().known_as(*replay->kept);
   }
 
   BatchResult result;

@@ -24,6 +24,7 @@ void LaneOutbox::append(std::int64_t seq, core::OutboundEvent event) {
 
 void LaneOutbox::committed(std::int64_t first_seq, std::vector<core::OutboundEvent> events) {
   const std::lock_guard lock(mutex_);
+  table_.until = std::max(table_.until, first_seq);  // an operator's events, which only the table has
   for (auto& event : events) {
     if (table_.from < table_.until || entries_.size() >= max_entries || bytes_ >= max_bytes) table_.until = first_seq + 1;
     else {

@@ -33,7 +33,7 @@ class LaneOutbox final : public kafka::DeliveryTarget, public std::enable_shared
 
   /// After the commit of a batch.
   void committed(std::int64_t first_seq, std::vector<core::OutboundEvent> events);
-  /// After a commit that was settled later: its events are read from the table.
+  /// After a commit that was settled later, or an operator's: the events are read from the table.
   void committed_in_table(std::int64_t next_event_seq);
 
   struct Range {

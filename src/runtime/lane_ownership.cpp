@@ -204,6 +204,7 @@ void Lane::settle(Worker& worker) {
       auto row = now;
       row.parked_version = row_.parked_version;
       set_row(row);
+      outbox_->committed_in_table(row.next_event_seq);
     }
   } else {
     resolved("fenced");

@@ -175,7 +175,9 @@ void Lane::reload_parked(Worker& worker) {
   DEJA_FAILPOINT(after_parked_load);
   auto row = row_;
   row.parked_version = now.parked_version;
+  row.next_event_seq = now.next_event_seq;
   set_row(row);
+  outbox_->committed_in_table(row.next_event_seq);
   remember(changes);
 }
 

@@ -71,6 +71,15 @@ void Preparer::add_previous_key(PreparedRecord& prepared, const Record& record) 
   if (key != prepared.key) prepared.previous_key = key;
 }
 
+void PreparedRecord::known_as(const postgres::ParkedRow::Replay::Kept& kept) {
+  if (!kept.key && !kept.previous_key) return;
+  key = kept.key;
+  previous_key = kept.previous_key;
+  raw_key = kept.raw_key;
+  digest = kept.digest;
+  trouble.reset();
+}
+
 RecordArray::RecordArray(const std::vector<const PreparedRecord*>& records) : capacity_(records.size()) {
   records_ = std::allocator<Record>().allocate(capacity_);
   for (const auto* r : records) new (records_ + size_++) Record(r->source->view);

@@ -30,6 +30,9 @@ struct PreparedRecord {
   std::optional<std::uint64_t> ordering;  // hash of what orders it; nothing: it is ordered with nothing
   const postgres::ParkedRow* parked = nullptr;  // where it comes from, when it was parked
 
+  /// An operator edited it: it keeps the key that it came under, and the digest. Without one it gets what its bytes say now.
+  void known_as(const postgres::ParkedRow::Replay::Kept& kept);
+
   template <class Visit>
   void each_key(Visit&& visit) const {
     if (key) visit(*key);

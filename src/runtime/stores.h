@@ -13,6 +13,7 @@
 #include "postgres/lane_store.h"
 #include "postgres/outbox_store.h"
 #include "postgres/parked_store.h"
+#include "postgres/replay_store.h"
 
 namespace deja::runtime {
 
@@ -20,7 +21,7 @@ namespace deja::runtime {
 struct Stores {
   Stores(const std::string& schema, const std::string& group, const std::string& instance, const std::string& build, std::chrono::milliseconds flood_window)
       : lanes(schema, instance), keys(schema), outbox(schema), dead_letters(schema, group, build), audit_log(schema), event_topics(schema, group),
-        breakers(schema, group, instance), parked(schema, group, build), budget(schema, group), floods(schema, group, instance, flood_window) {}
+        breakers(schema, group, instance), parked(schema, group, build), budget(schema, group), floods(schema, group, instance, flood_window), replays(schema, group) {}
 
   postgres::LaneStore lanes;
   postgres::KeyStore keys;
@@ -32,6 +33,7 @@ struct Stores {
   postgres::ParkedStore parked;
   postgres::BudgetStore budget;
   postgres::FloodStore floods;
+  postgres::ReplayStore replays;
 };
 
 }  // namespace deja::runtime

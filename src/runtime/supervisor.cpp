@@ -13,6 +13,7 @@ using std::chrono::seconds;
 
 namespace {
 constexpr seconds look_every{1}, measure_every{5}, advance_every{2};
+constexpr milliseconds feed_every{200};
 constexpr std::int64_t segment_bytes = 64LL << 20;
 
 // Label values must be few: the words before the first colon or bracket.
@@ -27,7 +28,7 @@ Supervisor::Supervisor(const Context& context, Intake& intake, const postgres::R
                        std::vector<std::pair<std::string, std::string>> topics_and_handlers,
                        std::vector<postgres::Registration> registrations)
     : context_(context), intake_(intake), registry_(registry), instance_(std::move(instance)), topics_and_handlers_(std::move(topics_and_handlers)),
-      registrations_(std::move(registrations)), abandoned_(context.schema, context.batch.group) {
+      registrations_(std::move(registrations)), abandoned_(context.schema, context.batch.group), replays_(context.stores.replays, context.log) {
   for (const auto& [topic, handler] : topics_and_handlers_) abandoned_shown_.emplace(topic, 0);
 }
 
@@ -67,6 +68,7 @@ void Supervisor::run() {
       DEJA_FAILPOINT(after_kafka_look);
     }
     measure_lanes();
+    bool replaying = false;
     try {
       enter();
       look_at_rows();
@@ -80,6 +82,7 @@ void Supervisor::run() {
       sync_breakers(measure);
       sync_floods(measure);
       report_deliveries(measure);
+      replaying = replays_.feed(connection());
     } catch (const std::exception& e) {
       const auto failure = postgres::classify(e, connection_ && !connection_->broken());
       connection_.reset();
@@ -89,7 +92,7 @@ void Supervisor::run() {
         context_.log.warn("the supervisor's look at the database failed", {{"error", failure.message}});
     }
     lock.lock();
-    wake_.wait_for(lock, look_every, [&] { return stopping_; });
+    wake_.wait_for(lock, replaying ? feed_every : look_every, [&] { return stopping_; });
   }
   leave();
 }

@@ -14,6 +14,7 @@
 #include "postgres/registry_store.h"
 #include "runtime/context.h"
 #include "runtime/intake.h"
+#include "runtime/replays.h"
 
 // Looks after what no lane can see of itself: rows that moved (L4), gauges, published segments, whether Kafka answers.
 
@@ -62,6 +63,7 @@ class Supervisor {
   std::map<std::int32_t, std::string> pauses_in_rows_;          // by the row's id
   std::vector<core::BreakerStatus> breakers_in_rows_;
   std::vector<core::FloodStatus> floods_in_rows_;
+  Replays replays_;
   core::Steady::time_point next_advance_{};
   std::set<std::pair<std::string, std::string>> shown_pauses_;  // topic, cause
   std::mutex mutex_;

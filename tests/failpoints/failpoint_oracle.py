@@ -33,11 +33,12 @@ def _dead(word, number, attempts):
     return DEAD.get(word)
 
 
-def _outcomes_in_order(records, failed, attempts):
+def _outcomes_in_order(records, failed, attempts_of):
     """Records of one key in log order. `failed`: positions where a handler was made to fail from outside until no attempt was left."""
     outcomes, first = {}, None
     for record in records:
         _, word, number = script_of(record)
+        attempts = attempts_of(position(record))
         if first is not None:
             outcomes[position(record)] = "duplicate" if record.value == first else "conflict"
         elif position(record) in failed:
@@ -50,7 +51,7 @@ def _outcomes_in_order(records, failed, attempts):
     return outcomes
 
 
-def expected_outcomes(log, failed, winners, attempts):
+def expected_outcomes(log, failed, winners, attempts_of):
     """position -> outcome. Where a key lies in several partitions any of its records may rightly be the first: `winners` have an effect."""
     by_key, expected = defaultdict(list), {}
     for record in sorted(log, key=position):
@@ -61,7 +62,7 @@ def expected_outcomes(log, failed, winners, attempts):
             by_key[key].append(record)
     for records in by_key.values():
         if len({record.partition for record in records}) == 1:
-            expected |= _outcomes_in_order(records, failed, attempts)
+            expected |= _outcomes_in_order(records, failed, attempts_of)
             continue
         alive = [record for record in records if position(record) not in failed]
         first = next((record for record in alive if position(record) in winners), alive[0] if alive else None)
@@ -88,9 +89,11 @@ def check(cluster, database, group, topic, events_topic, dead_topic, injected=""
             found[place] = row
 
     records = {position(record): record for record in log}
-    failed = {place for place, row in letters.items() if injected and injected in row["error"]}
+    failed = {place for place, row in letters.items() if row["status"] != "replayed" and injected and injected in row["error"]}
+    replayed = {place for place, row in letters.items() if row["replays"] > 0}
+    letters = {place: row for place, row in letters.items() if row["status"] != "replayed"}
     outcomes = Counter()
-    for place, right in expected_outcomes(log, failed, effects.keys(), attempts).items():
+    for place, right in expected_outcomes(log, failed, effects.keys(), lambda place: attempts * (2 if place in replayed else 1)).items():
         record = records[place]
         if place in effects and place in letters:
             findings.add("an effect and a dead letter", where(place))
@@ -107,14 +110,15 @@ def check(cluster, database, group, topic, events_topic, dead_topic, injected=""
         outcomes[outcome] += 1
         if outcome != right:
             findings.add(f"{outcome} instead of {right}", where(place))
-    for place in sorted((set(effects) | set(letters)) - set(records)):
+    for place in sorted((set(effects) | set(letters) | replayed) - set(records)):
         findings.add("an effect or a dead letter without a record", where(place))
 
     record_order.parked_at_the_end(database, group, findings)
     moments = {table: {row["id"]: row["at"] for row in database.rows(f"select {name} as id, {record_order.microseconds(at)} from {table} where {which}")}
                for table, name, at, which in (("probe_effects", "n", "at", f"topic = '{topic}'"), ("deja.dead_letters", "id", "dead_at", f"group_id = '{group}'"))}
-    record_order.check(records, [row | {"at": moments["probe_effects"][row["n"]]} for row in effects_found],
-                       [row | {"at": moments["deja.dead_letters"][row["id"]]} for row in letters_found], findings)
+    in_their_place = lambda rows: [row for row in rows if (row["topic"], row["partition"], row["offset"]) not in replayed]  # noqa: E731
+    record_order.check(records, [row | {"at": moments["probe_effects"][row["n"]]} for row in in_their_place(effects_found)],
+                       [row | {"at": moments["deja.dead_letters"][row["id"]]} for row in in_their_place(letters_found)], findings)
 
     # Progress: everything read, everything published, and as many keys as keyed effects.
     ends = cluster.end_offsets(topic)
@@ -149,6 +153,8 @@ def check(cluster, database, group, topic, events_topic, dead_topic, injected=""
     last = {}
     for event in sorted(unique, key=lambda each: (each.partition, each.offset)):
         _, partition, offset = (header(event, "deja-source") or "//").rsplit("/", 2)
+        if partition and (topic, int(partition), int(offset)) in replayed:
+            continue
         at = last.get((event.key, partition), -1)
         if int(offset or 0) < at:
             findings.add("events of a key out of order", f"{event.key}: {partition}/{offset} after {at}")

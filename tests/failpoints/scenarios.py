@@ -309,6 +309,21 @@ class Reordered(Scenario):
         world.settings["dlq.order"] = "continue"
 
 
+class Replayed(Scenario):
+    """An operator replays dead letters: some heal, some fail again, and one replay stops itself."""
+    name = "replay"
+    reaches = ("after-open-again", "after-replays-ended", "after-replay-turn", "after-replay-items", "after-replay-lock", "after-replay-parked", "after-replay-fed",
+               "after-replay-step", "after-replay-stopped", "after-replay-end")
+
+    def before(self, world):
+        world.produce_doing("throw:1", "ok", "reject", "throw", "throw:1", "sql-error", "throw:1", "reject")
+        program = world.start()
+        wait_until(lambda: not program.alive() or program.report.hits()["after-subscribe"] and world.left() == 0, PATIENCE, "dead letters")
+        world.stop(program)
+        world.replay("--canary", "1", "--rate", "20", cause="rejected", record_key="s")
+        world.replay("--rate", "50", cause="exhausted", record_key="s")
+
+
 class Rebalanced(Scenario):
     """A second member joins."""
     name, instance = "rebalance", None
@@ -325,5 +340,5 @@ class Rebalanced(Scenario):
 
 SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Refunded(), Marked(), Restored(),
              Reset(), Gapped(), Parked(), ParkedSuspect(), ParkedRefunded(), ParkedReset(), Operated(), OperatedLive(), Flooded(), Reordered(),
-             Lingering()]
+             Lingering(), Replayed()]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

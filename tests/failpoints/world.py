@@ -144,6 +144,14 @@ class World:
                    for number, do in enumerate(doings)]
         self.ends[0] = self.cluster.produce(self.topic, 0, records) + len(records)
 
+    def replay(self, *options, **columns):
+        """Of the dead letters that have these columns, as an operator would."""
+        chosen = " and ".join(f"{name}={value}" for name, value in columns.items())
+        once = Program("deja", [os.path.join(BIN, "deja"), "dlq", "replay", "--filter", chosen, "--group", self.group, "--reason", "a test", "--yes", *options],
+                       self.server.environment, os.path.join(self.folder, "replay.log"), self.folder)
+        if once.process.wait(PATIENCE) != 0:
+            raise Broken(f"replay: {once.log_end()}")
+
     def make_due(self):
         self.database.run(f"begin; update deja.lanes set parked_version = parked_version + 1 where group_id = '{self.group}'; "
                           f"update deja.parked set next_at = clock_timestamp() where group_id = '{self.group}' and next_at is not null; commit")
@@ -169,11 +177,12 @@ class World:
             self.markers += 1
 
     def left(self):
-        """Records that are not consumed, and those that are parked."""
+        """Records that are not consumed, those that are parked, and replays that have not ended."""
         rows = self.database.rows(f"select partition, next_offset, (select count(*) from deja.parked p where p.group_id = l.group_id and p.partition = l.partition) as parked "
                                   f"from deja.lanes l where group_id = '{self.group}'")
         found, parked = {row["partition"]: row["next_offset"] for row in rows}, sum(row["parked"] for row in rows)
-        return parked + sum(max(0, end - found.get(partition, 0)) for partition, end in enumerate(self.ends))
+        replays = self.database.value(f"select count(*) from deja.dlq_actions where group_id = '{self.group}' and state = 'running'")
+        return parked + replays + sum(max(0, end - found.get(partition, 0)) for partition, end in enumerate(self.ends))
 
     # --- waiting
 

@@ -13,7 +13,7 @@ with it. That the row's parked_version is not the one that the owner knows stand
 as inserts of it do.
 
 Rules: B3, B4 (keys), D1 (operators), L1 and L2 as far as parked records need them, R1 (starts), R5 (order).
-Not here: windows and `expired` (K6), outages (R2), other lanes of the process (model crash), log resets (D2), `restore` of what was discarded.
+Not here: windows and `expired` (K6), outages (R2), other lanes of the process (model crash), log resets (D2).
 """
 
 from collections import namedtuple
@@ -75,7 +75,7 @@ class Parking:
     conflict_waits: bool = False          # a twin with another payload is parked behind a record of another ordering key as well
     followers: str = "wait"               # behind what was blocked before the batch only; run; all: of any key
     drain_takes: str = "runs"             # heads, each with rows behind it; heads; any; two of one key, whatever becomes of the first
-    runs_look: str = "at all before"      # in its transaction, at all rows before those of a run; at themselves
+    runs_look: str = "at all before"      # in its transaction, at all rows before those of a run; at what was picked; at themselves
     run_ends_at_what_stays: bool = True   # by the run's own outcomes
     followers_marked: bool = True         # as suspects, with their heads
     drain_looks_again: bool = True        # in its transaction
@@ -103,6 +103,10 @@ class Parking:
     settling: str = "as committed"        # and takes the version that it reads for known; memory stays
     operator_locks: bool = True
     operator_wants: bool = True           # something of parked rows
+    cancels_and_restores: bool = False    # a replay that is cancelled makes its row a dead letter again; one that was discarded is open again
+    cancelled_replay_promotes: bool = True
+    restore_gives_the_key_back: bool = True
+    restore_takes_the_mark: bool = True   # dlq.order = hold: of what is behind it
     wanted_of: str = "any row"            # heads
     discard_claims: str = "if free"       # never; always
     hold_remembered: bool = True          # dlq.order = hold: dead letters block their key for the owner as well
@@ -325,6 +329,10 @@ class Parking:
                 if t.orders[lane] == "hold" and self.discarded_dead_letter_promotes:
                     gone = self.promotes(gone, o)
                 yield f"operator: discards the dead letter {o}", self.acted(s, lane, gone)
+            if self.cancels_and_restores and row:
+                yield f"operator: takes {o} back", self.acted(s, lane, self.taken_back(t, o))
+            if self.cancels_and_restores and ~o in t.history and self.log[o].key not in at_work:
+                yield f"operator: restores {o}", self.acted(s, lane, self.restored(t, o))
 
     def replayed(self, t, o):
         t = t._replace(parked=replaced(t.parked, o, Parked()), dead=t.dead - {o}, failed=replaced(t.failed, o, 0), deaths=replaced(t.deaths, o, 0))
@@ -334,6 +342,22 @@ class Parking:
         for q in heads if self.replayed_row == "takes the mark" else ():
             t = self.row(t, q, head=False, suspect=t.parked[q].suspect or self.demoted_head_marked)
         return self.row(t, o, head=True)
+
+    def taken_back(self, t, o):
+        if self.cancelled_replay_promotes:
+            return self.leaves(t, o, dead=True)
+        return t._replace(parked=replaced(t.parked, o, None), dead=t.dead | {o})
+
+    def restored(self, t, o):
+        key = self.log[o].key
+        if t.keys[key] == o and self.restore_gives_the_key_back:
+            t = t._replace(keys=replaced(t.keys, key, None))
+        t = t._replace(ends=replaced(t.ends, o, ""), dead=t.dead | {o}, history=tuple(h for h in t.history if h != ~o))
+        if t.orders[self.log[o].lane] == "hold" and self.restore_takes_the_mark:
+            for q in self.same_order(o, range(len(self.log))):
+                if q > o and t.parked[q] and t.parked[q].head:
+                    t = self.row(t, q, head=False, suspect=t.parked[q].suspect or self.demoted_head_marked)
+        return t
 
     def acted(self, s, lane, t):
         workers = tuple(w._replace(stale=w.state != "out") if self.workers[j] == lane else w for j, w in enumerate(s.workers))
@@ -463,7 +487,9 @@ class Parking:
         before = [q for q in self.same_order(o, self.holding(t)) if q < o]
         if self.runs_look == "at themselves":
             return len(self.same_order(o, work.offsets)) > 1
-        return bool(before) and set(before) <= set(work.offsets)
+        if self.runs_look == "at what was picked":
+            return bool(before) and set(before) <= set(work.offsets)
+        return bool(before) and all(t.parked[q] and q in work.offsets for q in before)
 
     def begins(self, s, i, w, lane, work):
         """The compare-and-set, and after it the look at what an operator changed."""
@@ -587,6 +613,13 @@ CASES = (
     holds("R1_a_parked_record_that_ends_the_process", Parking(KILLER, **OPERATED | dict(max_starts=2)), actions=2),
     holds("R1_a_parked_record_that_ends_the_process_over_hand_overs", Parking(NEIGHBOURS, (0,), stops=1, moves=0), workers=(0, 0), moves=1),
     holds("R1_a_killer_behind_what_is_replayed", Parking(LATER_KILLER, (0,), max_starts=2, moves=0), actions=2, stops=1),
+    holds("D1_replays_that_are_cancelled_and_discards_that_are_taken_back", Parking(ONE_KEY, operator_wants=False, cancels_and_restores=True, **OPERATED), actions=2),
+    holds("D1_the_same_while_dead_letters_hold_their_key", Parking(ONE_KEY, order="hold", operator_wants=False, cancels_and_restores=True, **OPERATED), actions=2),
+    holds("B4_a_discard_that_is_taken_back_and_its_twins", Parking(DUPLICATE, operator_wants=False, cancels_and_restores=True, max_attempts=1, **OPERATED | dict(actions=2)), actions=3),
+    broken("R5_a_run_behind_what_is_a_dead_letter_again", Parking(ONE_KEY, order="hold", operator_wants=False, cancels_and_restores=True, runs_look="at what was picked", **OPERATED), "takes effect before record"),
+    broken("D1_a_cancelled_replay_that_leaves_what_is_behind_it", Parking(operator_wants=False, cancels_and_restores=True, cancelled_replay_promotes=False, **OPERATED), "the first, and not marked"),
+    broken("B4_a_restore_that_keeps_the_key", Parking(PAIR, operator_wants=False, cancels_and_restores=True, restore_gives_the_key_back=False, max_attempts=1, **OPERATED | dict(actions=2)), "claimed by record 0"),
+    broken("R5_a_restore_that_leaves_the_mark_behind_it", Parking(PAIR, order="hold", operator_wants=False, cancels_and_restores=True, restore_takes_the_mark=False, max_attempts=1, **OPERATED | dict(actions=2)), "and not the first"),
     broken("B3_a_claim_kept_when_parking", Parking(claim_of_failed_released=False, **QUIET), "claimed by record 0, which had no effect"),
     broken("B3_the_claim_of_a_follower_kept", Parking(claim_of_follower_released=False, **QUIET), "claimed by record 2, which had no effect"),
     broken("B4_twins_of_dead_records_called_duplicates", Parking(DUPLICATE, dead_known_as_twins=True, **QUIET), "duplicate of a dead record"),

@@ -278,14 +278,25 @@ def check_settled_events(events, ledger, findings):
 
 
 def check_dead_letter_events(events, dead, findings, group="payments"):
-    """One record in the dead-letter topic for each dead letter."""
+    """One record in the dead-letter topic for each dead letter, and for each replay of it another one or the notice that it went well."""
     unique = without_repeats(events, findings, "dead-letter event")
-    told = {}
+    told, times, rows = {}, set(), {str(row["id"]): row for row in dead}
     for event in unique:
-        letter = header(event, "deja-dlq-id")
-        if letter in told:
+        letter, replays = header(event, "deja-dlq-id"), int(header(event, "deja-dlq-replays"))
+        row = rows.get(letter)
+        if row and not 0 <= replays <= row["replays"]:
+            findings.add("a dead-letter event of a replay that was not", f"{letter}, {replays}")
+        if (letter, replays) in times:
             findings.add("two records in the dead-letter topic for one dead letter", letter)
-        told[letter] = event
+        times.add((letter, replays))
+        if header(event, "deja-dlq-status") is not None:
+            if row is None or row["status"] != header(event, "deja-dlq-status"):
+                findings.add("a dead letter that is not as the topic was told", letter)
+        elif letter not in told or int(header(told[letter], "deja-dlq-replays")) < replays:
+            told[letter] = event
+    for row in dead:
+        if len([each for each, _ in times if each == str(row["id"])]) not in (0, row["replays"] + 1):
+            findings.add("a replay that the topic was not told of", str(row["id"]))
     for row in dead:
         event = told.pop(str(row["id"]), None)
         if event is None:

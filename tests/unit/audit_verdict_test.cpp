@@ -93,6 +93,11 @@ TEST(AuditVerdict, AConflictThatIsNotKeptIsMissingUnlessConflictsAreOnlyReported
 TEST(AuditVerdict, ARecordWithoutAKeyMustBeADeadLetter) {
   EXPECT_EQ(verdict(of_kind(RecordFacts::Key::unreadable)), Verdict::missing);
   EXPECT_EQ(verdict(of_kind(RecordFacts::Key::unreadable, Letter{"open", "key_missing"})), Verdict::dead);
+  // an edit gave it a key, and the replay had its effect under that
+  EXPECT_EQ(verdict(of_kind(RecordFacts::Key::unreadable, Letter{"replayed", "key_missing", Letter::Effect::here})), Verdict::processed);
+  EXPECT_EQ(verdict(of_kind(RecordFacts::Key::unreadable, Letter{"replayed", "key_missing", Letter::Effect::elsewhere})), Verdict::duplicate);
+  EXPECT_EQ(verdict(of_kind(RecordFacts::Key::unreadable, Letter{"replayed", "key_missing"})), Verdict::missing);
+  EXPECT_EQ(verdict(of_kind(RecordFacts::Key::unreadable, Letter{"open", "key_missing", Letter::Effect::here})), Verdict::dead);
 }
 
 TEST(AuditVerdict, ProgressAloneProvesTheEffectOfAKeyFreeHandler) {

@@ -1,0 +1,118 @@
+#include "postgres/replay_store.h"
+
+#include <algorithm>
+
+#include "failpoints/failpoint.h"
+#include "postgres/arrays.h"
+#include "postgres/lane_change.h"
+#include "postgres/parked_heads.h"
+#include "postgres/sql.h"
+#include "postgres/transaction_control.h"
+#include "postgres/values.h"
+
+namespace deja::postgres {
+
+namespace {
+constexpr int in_flight_of_a_lane = 250;
+// The owner's batches go first; another look comes in a moment.
+constexpr const char* very_short_wait = "SET LOCAL lock_timeout = '100ms'";
+}  // namespace
+
+ReplayStore::ReplayStore(const std::string& schema, std::string group)
+    : schema_(schema), group_(std::move(group)),
+      running_(with_schema("select a.id, a.accepted, a.fed, (select count(*) from {schema}.dlq_items i where i.action_id = a.id and i.state = 'parked'), "
+                           "case when a.canary is not null or a.stop_ratio is not null then (select count(*) from {schema}.dlq_items i where i.action_id = a.id and i.state = 'failed') else 0 end, "
+                           "a.rate, coalesce(extract(epoch from clock_timestamp() - a.paced_until), 0)::float8, a.canary, a.stop_ratio "
+                           "from {schema}.dlq_actions a where a.group_id = $1 and a.state = 'running' and a.kind = 'replay' order by a.id", schema)),
+      next_(with_schema("select i.lane, i.dead_letter from {schema}.dlq_items i where i.action_id = $1::bigint and i.state = 'queued' and i.lane <> all(array("
+                        "select p.lane from {schema}.dlq_items p where p.action_id = $1::bigint and p.state = 'parked' group by p.lane having count(*) >= $3::int)) "
+                        "order by i.place limit $2::bigint", schema)),
+      take_(with_schema("update {schema}.dlq_items set state = 'parked', at = clock_timestamp() where action_id = $1::bigint and state = 'queued' and dead_letter = any($2::bigint[]) and "
+                        "exists(select 1 from {schema}.dlq_actions a where a.id = action_id and a.state = 'running') returning dead_letter", schema)),
+      park_(with_schema("insert into {schema}.parked (group_id, handler, lane, topic, partition, \"offset\", incarnation, ordering, record_key, value, headers, record_timestamp, size, "
+                        "key, previous_key, idempotency_key, digest, attempt, attempts_before, first_seen, first_failed_at, cause, stage, error, fingerprint, build, failures, dead_letter, "
+                        "edited, paced, next_at) select d.group_id, d.handler, d.lane, d.topic, d.partition, d.\"offset\", d.incarnation, d.ordering, d.record_key, d.value, d.headers, "
+                        "d.record_timestamp, d.size + length(d.headers::text) + 128, d.key, d.previous_key, d.idempotency_key, d.digest, d.attempts, d.attempts, d.first_seen, d.first_failed_at, "
+                        "d.cause, d.stage, d.error, d.fingerprint, d.build, d.failures, d.id, d.edited, (select rate is not null from {schema}.dlq_actions a where a.id = d.action_id), "
+                        "case when d.ordering is null then clock_timestamp() end from {schema}.dead_letters d where d.id = any($1::bigint[]) order by d.id returning ordering", schema)),
+      // R1: the owner may have one of these under way, so it stays under suspicion
+      demote_(with_schema("update {schema}.parked p set next_at = null, suspect = true from {schema}.lanes l where l.id = p.lane and p.lane = $1::int and p.ordering = any($2::bigint[]) "
+                          "and p.next_at is not null and exists(select 1 from {schema}.parked q where q.lane = p.lane and q.ordering = p.ordering and "
+                          "(q.incarnation = l.incarnation, q.\"offset\") < (p.incarnation = l.incarnation, p.\"offset\"))", schema)),
+      heads_(mark_heads_sql(schema)),
+      fed_(with_schema("update {schema}.dlq_actions set fed = fed + $2::bigint, paced_until = case when rate is not null then greatest(paced_until, clock_timestamp() - "
+                       "greatest(1, 1 / rate) * interval '1 second') + $2::bigint / rate * interval '1 second' end where id = $1::bigint", schema)),
+      stop_(with_schema("update {schema}.dlq_actions set state = 'stopped', state_cause = $2, finished_at = clock_timestamp() where id = $1::bigint and state = 'running' returning id", schema)),
+      finish_(with_schema("update {schema}.dlq_actions a set state = 'done', finished_at = clock_timestamp() where id = $1::bigint and state = 'running' and "
+                          "not exists(select 1 from {schema}.dlq_items i where i.action_id = a.id and i.state in ('queued', 'parked'))", schema)) {}
+
+std::vector<ReplayStore::Running> ReplayStore::running(Connection& c) const {
+  std::vector<Running> all;
+  for (const auto& r : c.exec_params(running_, {group_})) {
+    Running replay;
+    replay.action = r[0].as<std::int64_t>();
+    auto& p = replay.progress;
+    p.accepted = r[1].as<std::int64_t>();
+    p.fed = r[2].as<std::int64_t>();
+    p.in_flight = r[3].as<std::int64_t>();
+    p.failed = r[4].as<std::int64_t>();
+    if (!r[5].is_null()) p.rate = r[5].as<double>();
+    p.credit = p.rate ? std::min(r[6].as<double>(), core::longest_credit(*p.rate)) : 0;
+    if (!r[7].is_null()) p.canary = r[7].as<std::int64_t>();
+    if (!r[8].is_null()) p.stop_ratio = r[8].as<double>();
+    all.push_back(std::move(replay));
+  }
+  return all;
+}
+
+bool ReplayStore::enter(Connection& c) const { return c.exec_params("select pg_try_advisory_lock(hashtextextended($1, 2))", {"deja replays " + schema_ + " " + group_})[0][0].as<bool>(); }
+
+void ReplayStore::leave(Connection& c) const { c.exec_params("select pg_advisory_unlock(hashtextextended($1, 2))", {"deja replays " + schema_ + " " + group_}); }
+
+std::vector<ReplayStore::Item> ReplayStore::next(Connection& c, std::int64_t action, std::int64_t most) const {
+  std::vector<Item> items;
+  for (const auto& r : c.exec_params(next_, {text(action), text(most), text(in_flight_of_a_lane)})) items.push_back({r[0].as<std::int32_t>(), r[1].as<std::int64_t>()});
+  return items;
+}
+
+std::int64_t ReplayStore::feed(Connection& c, std::int64_t action, std::int32_t lane, const std::vector<std::int64_t>& dead_letters) const {
+  return in_transaction(c, [&]() -> std::int64_t {
+    lock_lane(c, schema_, lane);
+    DEJA_FAILPOINT(after_replay_lock);
+    std::vector<std::int64_t> taken, orderings;
+    for (const auto& r : c.exec_params(take_, {text(action), array_text(dead_letters)})) taken.push_back(r[0].as<std::int64_t>());
+    if (taken.empty()) return 0;
+    for (const auto& r : c.exec_params(park_, {array_text(taken)}))
+      if (!r[0].is_null()) orderings.push_back(r[0].as<std::int64_t>());
+    DEJA_FAILPOINT(after_replay_parked);
+    if (!orderings.empty()) {
+      c.exec_params(demote_, {text(lane), array_text(orderings)});
+      c.exec_params(heads_, {text(lane), array_text(orderings)});
+    }
+    c.exec_params(fed_, {text(action), text(static_cast<std::int64_t>(taken.size()))});
+    raise_parked_version(c, schema_, lane);
+    DEJA_FAILPOINT(after_replay_fed);
+    return static_cast<std::int64_t>(taken.size());
+  }, very_short_wait);
+}
+
+std::int64_t open_queued(Connection& c, const std::string& schema, std::int64_t action) {
+  return c.exec_params(with_schema("with back as (update {schema}.dlq_items set state = 'cancelled', at = clock_timestamp() where action_id = $1::bigint and state = 'queued' returning dead_letter), "
+                                   "open as (update {schema}.dead_letters d set status = 'open', replays = d.replays - 1 from back b where d.id = b.dead_letter and d.action_id = $1::bigint and d.status = 'replaying') "
+                                   "select count(*) from back", schema), {text(action)})[0][0].as<std::int64_t>();
+}
+
+void ReplayStore::stop(Connection& c, std::int64_t action, const std::string& cause) const {
+  in_transaction(c, [&] {
+    if (c.exec_params(stop_, {text(action), cause}).empty()) return false;
+    open_queued(c, schema_, action);
+    DEJA_FAILPOINT(after_replay_stopped);
+    return true;
+  });
+}
+
+void ReplayStore::finish(Connection& c, std::int64_t action) const {
+  in_transaction(c, [&] { c.exec_params(finish_, {text(action)}); });
+}
+
+}  // namespace deja::postgres
