@@ -47,6 +47,7 @@ create table {schema}.dlq_items (
   primary key (action_id, place)
 );
 create index dlq_items_by_letter on {schema}.dlq_items (dead_letter);
+create index dlq_items_queued on {schema}.dlq_items (action_id, lane, place) where state = 'queued';
 create index dlq_items_by_state on {schema}.dlq_items (action_id, state, place);
 
 -- Before each edit of a dead letter: what it was, and who changed it when and why (the action).

@@ -39,7 +39,9 @@ std::vector<ForetoldLetter> ReplayAdmin::foretell(const std::vector<std::int64_t
       "(l.holds and exists(select 1 from {schema}.dead_letters e where e.lane = d.lane and e.ordering = d.ordering and e.status in ('open', 'replaying') and not e.id = any($3::bigint[]) and "
       "(e.incarnation = l.incarnation, e.\"offset\") < (d.incarnation = l.incarnation, d.\"offset\")))) "
       "from unnest($1::bigint[]) with ordinality w(id, n) join {schema}.dead_letters d on d.id = w.id join {schema}.lanes l on l.id = d.lane order by w.n", schema_);
-  const auto all = array_text(ids);
+  // which of them go before others matters only where dead letters hold their keys, and is long
+  const bool holds = connection_.exec_params(with_schema("select exists(select 1 from {schema}.lanes l join {schema}.dead_letters d on d.lane = l.id where l.holds and d.id = any($1::bigint[]))", schema_), {array_text(ids)})[0][0].as<bool>();
+  const auto all = holds ? array_text(ids) : std::string("{}");
   std::vector<ForetoldLetter> letters;
   for (std::size_t from = 0; from < ids.size(); from += at_once) {
     const std::vector<std::int64_t> page(ids.begin() + static_cast<std::ptrdiff_t>(from), ids.begin() + static_cast<std::ptrdiff_t>(std::min(ids.size(), from + at_once)));

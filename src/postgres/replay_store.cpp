@@ -14,21 +14,24 @@ namespace deja::postgres {
 
 namespace {
 constexpr int in_flight_of_a_lane = 250;
+// Failures are counted where they decide something.
+const std::string progress_columns =
+    "a.id, a.accepted, a.fed, (select count(*) from {schema}.dlq_items i where i.action_id = a.id and i.state = 'parked'), "
+    "case when a.canary is not null or a.stop_ratio is not null then (select count(*) from {schema}.dlq_items i where i.action_id = a.id and i.state = 'failed') else 0 end, "
+    "a.rate, coalesce(extract(epoch from clock_timestamp() - a.paced_until), 0)::float8, a.canary, a.stop_ratio from {schema}.dlq_actions a ";
 // The owner's batches go first; another look comes in a moment.
 constexpr const char* very_short_wait = "SET LOCAL lock_timeout = '100ms'";
 }  // namespace
 
 ReplayStore::ReplayStore(const std::string& schema, std::string group)
-    : schema_(schema), group_(std::move(group)),
-      running_(with_schema("select a.id, a.accepted, a.fed, (select count(*) from {schema}.dlq_items i where i.action_id = a.id and i.state = 'parked'), "
-                           "case when a.canary is not null or a.stop_ratio is not null then (select count(*) from {schema}.dlq_items i where i.action_id = a.id and i.state = 'failed') else 0 end, "
-                           "a.rate, coalesce(extract(epoch from clock_timestamp() - a.paced_until), 0)::float8, a.canary, a.stop_ratio "
-                           "from {schema}.dlq_actions a where a.group_id = $1 and a.state = 'running' and a.kind = 'replay' order by a.id", schema)),
-      next_(with_schema("select i.lane, i.dead_letter from {schema}.dlq_items i where i.action_id = $1::bigint and i.state = 'queued' and i.lane <> all(array("
+    : schema_(schema), group_(std::move(group)), running_(with_schema("select " + progress_columns + "where a.group_id = $1 and a.state = 'running' and a.kind = 'replay' order by a.id", schema)),
+      turn_(with_schema("select 1 from {schema}.dlq_actions where id = $1::bigint and state = 'running' for update skip locked", schema)),
+      now_(with_schema("select " + progress_columns + "where a.id = $1::bigint", schema)),
+      next_(with_schema("select distinct lane from (select i.lane from {schema}.dlq_items i where i.action_id = $1::bigint and i.state = 'queued' and i.lane <> all(array("
                         "select p.lane from {schema}.dlq_items p where p.action_id = $1::bigint and p.state = 'parked' group by p.lane having count(*) >= $3::int)) "
-                        "order by i.place limit $2::bigint", schema)),
-      take_(with_schema("update {schema}.dlq_items set state = 'parked', at = clock_timestamp() where action_id = $1::bigint and state = 'queued' and dead_letter = any($2::bigint[]) and "
-                        "exists(select 1 from {schema}.dlq_actions a where a.id = action_id and a.state = 'running') returning dead_letter", schema)),
+                        "order by i.place limit $2::bigint) n order by 1", schema)),
+      take_(with_schema("update {schema}.dlq_items i set state = 'parked', at = clock_timestamp() from (select place from {schema}.dlq_items where action_id = $1::bigint and state = 'queued' "
+                        "and lane = $2::int order by place limit $3::bigint) n where i.action_id = $1::bigint and i.place = n.place returning i.dead_letter", schema)),
       park_(with_schema("insert into {schema}.parked (group_id, handler, lane, topic, partition, \"offset\", incarnation, ordering, record_key, value, headers, record_timestamp, size, "
                         "key, previous_key, idempotency_key, digest, attempt, attempts_before, first_seen, first_failed_at, cause, stage, error, fingerprint, build, failures, dead_letter, "
                         "edited, paced, next_at) select d.group_id, d.handler, d.lane, d.topic, d.partition, d.\"offset\", d.incarnation, d.ordering, d.record_key, d.value, d.headers, "
@@ -46,42 +49,52 @@ ReplayStore::ReplayStore(const std::string& schema, std::string group)
       finish_(with_schema("update {schema}.dlq_actions a set state = 'done', finished_at = clock_timestamp() where id = $1::bigint and state = 'running' and "
                           "not exists(select 1 from {schema}.dlq_items i where i.action_id = a.id and i.state in ('queued', 'parked'))", schema)) {}
 
+namespace {
+template <class PqxxRow>
+ReplayStore::Running running_of(const PqxxRow& r) {
+  ReplayStore::Running replay;
+  replay.action = r[0].template as<std::int64_t>();
+  auto& p = replay.progress;
+  p.accepted = r[1].template as<std::int64_t>();
+  p.fed = r[2].template as<std::int64_t>();
+  p.in_flight = r[3].template as<std::int64_t>();
+  p.failed = r[4].template as<std::int64_t>();
+  if (!r[5].is_null()) p.rate = r[5].template as<double>();
+  p.credit = p.rate ? std::min(r[6].template as<double>(), core::longest_credit(*p.rate)) : 0;
+  if (!r[7].is_null()) p.canary = r[7].template as<std::int64_t>();
+  if (!r[8].is_null()) p.stop_ratio = r[8].template as<double>();
+  return replay;
+}
+}  // namespace
+
 std::vector<ReplayStore::Running> ReplayStore::running(Connection& c) const {
   std::vector<Running> all;
-  for (const auto& r : c.exec_params(running_, {group_})) {
-    Running replay;
-    replay.action = r[0].as<std::int64_t>();
-    auto& p = replay.progress;
-    p.accepted = r[1].as<std::int64_t>();
-    p.fed = r[2].as<std::int64_t>();
-    p.in_flight = r[3].as<std::int64_t>();
-    p.failed = r[4].as<std::int64_t>();
-    if (!r[5].is_null()) p.rate = r[5].as<double>();
-    p.credit = p.rate ? std::min(r[6].as<double>(), core::longest_credit(*p.rate)) : 0;
-    if (!r[7].is_null()) p.canary = r[7].as<std::int64_t>();
-    if (!r[8].is_null()) p.stop_ratio = r[8].as<double>();
-    all.push_back(std::move(replay));
-  }
+  for (const auto& row : c.exec_params(running_, {group_})) all.push_back(running_of(row));
   return all;
 }
 
-bool ReplayStore::enter(Connection& c) const { return c.exec_params("select pg_try_advisory_lock(hashtextextended($1, 2))", {"deja replays " + schema_ + " " + group_})[0][0].as<bool>(); }
-
-void ReplayStore::leave(Connection& c) const { c.exec_params("select pg_advisory_unlock(hashtextextended($1, 2))", {"deja replays " + schema_ + " " + group_}); }
-
-std::vector<ReplayStore::Item> ReplayStore::next(Connection& c, std::int64_t action, std::int64_t most) const {
-  std::vector<Item> items;
-  for (const auto& r : c.exec_params(next_, {text(action), text(most), text(in_flight_of_a_lane)})) items.push_back({r[0].as<std::int32_t>(), r[1].as<std::int64_t>()});
-  return items;
+// B1: the lock first, what it protects in a further statement. Nothing is to be done where somebody else has it.
+core::ReplayProgress ReplayStore::in_turn(Connection& c, std::int64_t action) const {
+  if (c.exec_params(turn_, {text(action)}).empty()) return {.accepted = 0, .fed = 0, .in_flight = 1, .failed = 0};
+  return running_of(c.exec_params(now_, {text(action)}).at(0)).progress;
 }
 
-std::int64_t ReplayStore::feed(Connection& c, std::int64_t action, std::int32_t lane, const std::vector<std::int64_t>& dead_letters) const {
-  return in_transaction(c, [&]() -> std::int64_t {
+std::vector<std::int32_t> ReplayStore::lanes_of_next(Connection& c, std::int64_t action, std::int64_t most) const {
+  std::vector<std::int32_t> lanes;
+  for (const auto& r : c.exec_params(next_, {text(action), text(most), text(in_flight_of_a_lane)})) lanes.push_back(r[0].as<std::int32_t>());
+  return lanes;
+}
+
+bool ReplayStore::feed(Connection& c, std::int64_t action, std::int32_t lane, std::int64_t share) const {
+  return in_transaction(c, [&] {
+    const auto most = std::min(core::next_step(in_turn(c, action)).feed, share);
+    DEJA_FAILPOINT(after_replay_turn);
+    if (most <= 0) return false;
     lock_lane(c, schema_, lane);
     DEJA_FAILPOINT(after_replay_lock);
     std::vector<std::int64_t> taken, orderings;
-    for (const auto& r : c.exec_params(take_, {text(action), array_text(dead_letters)})) taken.push_back(r[0].as<std::int64_t>());
-    if (taken.empty()) return 0;
+    for (const auto& r : c.exec_params(take_, {text(action), text(lane), text(most)})) taken.push_back(r[0].as<std::int64_t>());
+    if (taken.empty()) return false;
     for (const auto& r : c.exec_params(park_, {array_text(taken)}))
       if (!r[0].is_null()) orderings.push_back(r[0].as<std::int64_t>());
     DEJA_FAILPOINT(after_replay_parked);
@@ -92,7 +105,7 @@ std::int64_t ReplayStore::feed(Connection& c, std::int64_t action, std::int32_t 
     c.exec_params(fed_, {text(action), text(static_cast<std::int64_t>(taken.size()))});
     raise_parked_version(c, schema_, lane);
     DEJA_FAILPOINT(after_replay_fed);
-    return static_cast<std::int64_t>(taken.size());
+    return true;
   }, very_short_wait);
 }
 
@@ -102,17 +115,17 @@ std::int64_t open_queued(Connection& c, const std::string& schema, std::int64_t 
                                    "select count(*) from back", schema), {text(action)})[0][0].as<std::int64_t>();
 }
 
-void ReplayStore::stop(Connection& c, std::int64_t action, const std::string& cause) const {
-  in_transaction(c, [&] {
-    if (c.exec_params(stop_, {text(action), cause}).empty()) return false;
-    open_queued(c, schema_, action);
-    DEJA_FAILPOINT(after_replay_stopped);
-    return true;
+std::optional<std::string> ReplayStore::end(Connection& c, std::int64_t action) const {
+  return in_transaction(c, [&]() -> std::optional<std::string> {
+    const auto step = core::next_step(in_turn(c, action));
+    if (step.finished) c.exec_params(finish_, {text(action)});
+    if (!step.stop.empty()) {
+      c.exec_params(stop_, {text(action), step.stop});
+      open_queued(c, schema_, action);
+      DEJA_FAILPOINT(after_replay_stopped);
+    }
+    return step.stop;
   });
-}
-
-void ReplayStore::finish(Connection& c, std::int64_t action) const {
-  in_transaction(c, [&] { c.exec_params(finish_, {text(action)}); });
 }
 
 }  // namespace deja::postgres

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,26 +22,20 @@ class ReplayStore {
   };
   std::vector<Running> running(Connection& c) const;
 
-  /// One process of the group at a time feeds; false: another one does. For the session, until leave().
-  bool enter(Connection& c) const;
-  void leave(Connection& c) const;
+  /// The lanes of the next ones, without those that have enough to do.
+  std::vector<std::int32_t> lanes_of_next(Connection& c, std::int64_t action, std::int64_t most) const;
 
-  struct Item {
-    std::int32_t lane = 0;
-    std::int64_t dead_letter = 0;
-  };
-  /// The next ones in their order, without those whose lanes have enough to do.
-  std::vector<Item> next(Connection& c, std::int64_t action, std::int64_t most) const;
-  /// A transaction of its own: they become parked records of the lane, in their place of the log (D1). Returns how many did. Throws when a
-  /// batch holds the lane for long.
-  std::int64_t feed(Connection& c, std::int64_t action, std::int32_t lane, const std::vector<std::int64_t>& dead_letters) const;
-  /// A transaction of its own: what was not fed yet is open again.
-  void stop(Connection& c, std::int64_t action, const std::string& cause) const;
-  /// All have ended.
-  void finish(Connection& c, std::int64_t action) const;
+  /// Transactions of their own, in which nobody else takes a step of this replay; whoever hangs in one loses it with its session. What the step
+  /// is, is decided in there. False: somebody else is at it, or there is nothing to do.
+  /// At most `share` dead letters become parked records of the lane, in their place of the log (D1). Throws when a batch holds the lane for long.
+  bool feed(Connection& c, std::int64_t action, std::int32_t lane, std::int64_t share) const;
+  /// It stops itself, and what was not fed yet is open again; or all have ended. Returns why it stopped.
+  std::optional<std::string> end(Connection& c, std::int64_t action) const;
 
  private:
-  std::string schema_, group_, running_, next_, take_, park_, demote_, heads_, fed_, stop_, finish_;
+  core::ReplayProgress in_turn(Connection& c, std::int64_t action) const;
+
+  std::string schema_, group_, running_, turn_, now_, next_, take_, park_, demote_, heads_, fed_, stop_, finish_;
 };
 
 /// In the caller's transaction: what of the replay was not fed yet is open again. Returns how many.

@@ -1,7 +1,5 @@
 #include "runtime/replays.h"
 
-#include <map>
-
 #include "failpoints/failpoint.h"
 #include "postgres/errors.h"
 
@@ -10,39 +8,26 @@ namespace deja::runtime {
 bool Replays::feed(postgres::Connection& connection) {
   const auto running = store_.running(connection);
   DEJA_FAILPOINT(after_replay_look);
-  if (running.empty()) return false;
-  if (!store_.enter(connection)) return true;
-  DEJA_FAILPOINT(after_replay_turn);
-  for (const auto& replay : store_.running(connection)) {  // as it is now that the turn is ours
-    DEJA_FAILPOINT(after_replay_look);
-    step(connection, replay);
-  }
-  store_.leave(connection);  // a session that is lost leaves, too
-  DEJA_FAILPOINT(after_replay_turn);
-  return true;
+  for (const auto& replay : running) step(connection, replay);
+  return !running.empty();
 }
 
+// What the look says may be over by now: each step is decided anew in its transaction.
 void Replays::step(postgres::Connection& connection, const postgres::ReplayStore::Running& replay) {
   const auto step = core::next_step(replay.progress);
-  if (!step.stop.empty()) {
-    log_.warn("a replay of dead letters stops", {{"action", replay.action}, {"cause", step.stop}});
-    store_.stop(connection, replay.action, step.stop);
+  if (!step.stop.empty() || step.finished) {
+    const auto stopped = store_.end(connection, replay.action);
     DEJA_FAILPOINT(after_replay_end);
-    return;
-  }
-  if (step.finished) {
-    store_.finish(connection, replay.action);
-    DEJA_FAILPOINT(after_replay_end);
+    if (stopped && !stopped->empty()) log_.warn("a replay of dead letters stops", {{"action", replay.action}, {"cause", *stopped}});
     return;
   }
   if (step.feed <= 0) return;
-  const auto items = store_.next(connection, replay.action, step.feed);
+  const auto lanes = store_.lanes_of_next(connection, replay.action, step.feed);
   DEJA_FAILPOINT(after_replay_items);
-  std::map<std::int32_t, std::vector<std::int64_t>> by_lane;
-  for (const auto& item : items) by_lane[item.lane].push_back(item.dead_letter);
-  for (const auto& [lane, letters] : by_lane) {
+  const auto share = lanes.empty() ? 0 : (step.feed - 1) / static_cast<std::int64_t>(lanes.size()) + 1;
+  for (const auto lane : lanes) {
     try {
-      store_.feed(connection, replay.action, lane, letters);
+      store_.feed(connection, replay.action, lane, share);
     } catch (const std::exception& e) {  // a batch holds the lane: other lanes need not wait for it
       if (postgres::classify(e, !connection.broken()).kind != postgres::Failure::repeat) throw;
     }
