@@ -33,6 +33,12 @@ struct ActionsOptions {
   bool records = false;
 };
 
+// Their dead letters are counted, which takes its time: no more of them than are shown.
+std::int64_t most_shown(const ListOptions& list) {
+  if (!list.filter.empty() || list.count) return std::numeric_limits<std::int64_t>::max();
+  return list.limit.value_or(list.format == Format::table ? 101 : std::numeric_limits<std::int64_t>::max() - 1) + 1;
+}
+
 Stop no_such_action(std::int64_t id) { return Stop(exit_code::wrong_data, "there is no action " + std::to_string(id) + ": deja dlq actions"); }
 
 int show_actions(const Context& context, const ActionsOptions& options) {
@@ -43,7 +49,7 @@ int show_actions(const Context& context, const ActionsOptions& options) {
   const auto& schema = config.text("postgres.schema");
   postgres::check_schema(*connection, schema);
   postgres::ReplayAdmin admin(*connection, schema);
-  const auto rows = postgres::explained(*connection, [&] { return admin.actions(options.id ? "" : context.group(config), options.id, std::numeric_limits<std::int64_t>::max()); });
+  const auto rows = postgres::explained(*connection, [&] { return admin.actions(options.id ? "" : context.group(config), options.id, most_shown(context.list)); });
   if (options.id && rows.empty()) throw no_such_action(*options.id);
   if (options.records) {
     postgres::explained(*connection, [&] {
@@ -67,7 +73,7 @@ struct ActionMove {
 
 const ActionMove action_moves[] = {{"pause", "A replay stands still: what its lanes have already goes on", "paused", {"running"}},
                       {"resume", "A paused replay goes on", "running", {"paused"}},
-                      {"cancel", "A replay ends: what has not run yet is an open dead letter again, as it was", "cancelled", {"running", "paused", "stopped"}}};
+                      {"cancel", "A replay ends: what has not run yet is an open dead letter again, as it was", "cancelled", {"running", "paused", "stopped", "cancelled"}}};
 
 struct ActionMoveOptions {
   std::int64_t id = 0;
@@ -90,7 +96,8 @@ int move_action(const Context& context, const ActionMove& words, const ActionMov
   const auto name = "action " + std::to_string(options.id);
   if (action.kind != "replay") throw Stop(exit_code::wrong_data, name + " is a " + action.kind + ", which was done at once: nothing was changed");
   const auto refused = [&](const std::string& state) { return Stop(exit_code::wrong_data, name + " is " + state + " and cannot be " + words.to + ": nothing was changed"); };
-  if (std::find(words.from.begin(), words.from.end(), action.state) == words.from.end()) throw refused(action.state);
+  const bool over = action.state == words.to && action.running == 0;  // else a cancel was cut off
+  if (over || std::find(words.from.begin(), words.from.end(), action.state) == words.from.end()) throw refused(action.state);
   confirm(options.change, {name + " (" + action.reason + ") will be " + words.to});
   const postgres::AuditEntry entry{command, action.group, options.change.reason, nlohmann::json({{"action_id", options.id}}).dump()};
   in_lane_transaction(*connection, schema, entry, name, [&]() -> std::optional<std::string> {
@@ -100,7 +107,7 @@ int move_action(const Context& context, const ActionMove& words, const ActionMov
   });
   if (std::string(words.to) == "cancelled")  // nobody feeds it any more
     for (const auto lane : postgres::explained(*connection, [&] { return admin.lanes_of(options.id); }))
-      in_lane_transaction(*connection, schema, entry, name, [&]() -> std::optional<std::string> {
+      in_lane_transaction(*connection, schema, entry, name + " is cancelled, but what is in its lanes goes on: cancel it once more; one of them", [&]() -> std::optional<std::string> {
         const auto taken = admin.take_back(options.id, lane);
         if (taken == 0) return std::nullopt;
         return nlohmann::ordered_json({{"action_id", options.id}, {"lane", lane}, {"taken_back", taken}}).dump();
@@ -119,6 +126,9 @@ void add_dlq_actions(CLI::App& dlq, Context& context) {
   command->add_flag("--records", o->records, "Of this one the dead letters: what was foretold, and what became of them");
   add_group_option(*command, context);
   add_list_options(*command, context, action_fields);
+  std::string item_names;
+  for (const auto& field : item_fields) item_names += (item_names.empty() ? "" : ", ") + std::string(field.name);
+  command->footer(command->get_footer() + "\nWith --records: " + item_names);
   command->callback([&context, o] { context.run = [&context, o] { return show_actions(context, *o); }; });
   for (const auto& words : action_moves) {
     auto options = std::make_shared<ActionMoveOptions>();

@@ -80,7 +80,7 @@ Content edited(const EditOptions& options, const Content& before) {
 
 void show_difference(const Content& before, const Content& after) {
   const auto text = [](const Content& c) { return "value:\n" + (c.value ? core::is_utf8(*c.value) ? *c.value : "(" + std::to_string(c.value->size()) + " bytes)" : "(null)") + "\nheaders:\n" + headers_text(c.headers); };
-  std::cerr << difference_of(text(before), text(after));
+  for (const char c : difference_of(text(before), text(after))) std::cerr << (((static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7f) ? '?' : c);  // a payload may have a terminal's commands
 }
 
 int edit(const Context& context, const EditOptions& options) {
@@ -107,10 +107,16 @@ int edit(const Context& context, const EditOptions& options) {
   confirm(options.change, {name + " (" + letter->row.topic + "/" + std::to_string(letter->row.partition) + " offset " + std::to_string(letter->row.offset) + ") becomes that, under the key that it came with"});
   postgres::DeadLetterAdmin admin(*connection, schema);
   const auto action = postgres::explained(*connection, [&] { return admin.begin_action(letter->row.group, "edit", options.change.reason, 1); });
+  bool changed = false;
   in_lane_transaction(*connection, schema, {"dlq edit", letter->row.group, options.change.reason, {}}, name, [&]() -> std::optional<std::string> {
-    if (!admin.edit(options.id, before, after, action)) throw Stop(exit_code::try_again, name + " was changed meanwhile by somebody else: look at it again; nothing was changed");
+    changed = admin.edit(options.id, before, after, action);
+    if (!changed) return std::nullopt;
     return nlohmann::ordered_json({{"action_id", action}, {"id", options.id}, {"value", after.value != before.value}, {"headers", after.headers != before.headers}}).dump();
   });
+  if (!changed) {
+    postgres::explained(*connection, [&] { admin.end_action(action, 1); });
+    throw Stop(exit_code::try_again, name + " was changed meanwhile by somebody else: look at it again; nothing was changed");
+  }
   const auto now = reader.dead_letter(options.id);
   output.row({action, options.id, now->row.size, static_cast<std::int64_t>(now->edits.size())});
   output.finish();

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "audit/key_reader.h"
 #include "cli/change.h"
 #include "cli/dlq.h"
 #include "cli/lane_transaction.h"
@@ -26,7 +27,8 @@ namespace deja::cli {
 namespace {
 
 constexpr Field import_fields[] = {{"action_id", FieldType::number}, {"matched", FieldType::number}, {"accepted", FieldType::number}, {"refused", FieldType::number},
-                                   {"already_there", FieldType::number}, {"not_consumed", FieldType::number}, {"handled_before", FieldType::number}};
+                                   {"already_there", FieldType::number}, {"not_consumed", FieldType::number}, {"handled_before", FieldType::number},
+                                   {"incomplete", FieldType::number}, {"settled", FieldType::number}};
 constexpr std::size_t import_at_once = 500;
 constexpr std::size_t longest_import_error = 8192;
 
@@ -48,22 +50,24 @@ class Import {
   int run() {
     options_.from_topic.empty() ? read_lines() : read_topic();  // all of it before anything is changed
     if (matched_ == 0) throw Stop(exit_code::wrong_data, "there is nothing to import in " + source());
-    confirm(options_.change, {std::to_string(matched_ - not_consumed_ - handled_before_) + " of " + std::to_string(matched_) + " records from " + source() + " become open dead letters of group " + group_,
+    confirm(options_.change, {std::to_string(matched_ - not_consumed_ - handled_before_ - incomplete_ - settled_) + " of " + std::to_string(matched_) + " records from " + source() + " become open dead letters of group " + group_,
                               options_.change.expect ? std::optional(matched_) : std::nullopt});
     postgres::DeadLetterAdmin admin(*connection_, schema_);
     const auto action = postgres::explained(*connection_, [&] { return admin.begin_action(group_, "import", options_.change.reason, matched_); });
     for (const auto& [place, letters] : letters_)
       for (std::size_t from = 0; from < letters.size(); from += import_at_once) insert(place, {letters.begin() + static_cast<std::ptrdiff_t>(from), letters.begin() + static_cast<std::ptrdiff_t>(std::min(letters.size(), from + import_at_once))}, action);
-    const auto refused = already_there_ + not_consumed_ + handled_before_;
+    const auto refused = already_there_ + not_consumed_ + handled_before_ + incomplete_ + settled_;
     postgres::explained(*connection_, [&] { admin.end_action(action, refused); });
-    output_.row({action, matched_, accepted_, refused, already_there_, not_consumed_, handled_before_});
+    output_.row({action, matched_, accepted_, refused, already_there_, not_consumed_, handled_before_, incomplete_, settled_});
     output_.finish();
     const auto tell = [](std::int64_t n, const char* why) {
       if (n > 0) std::cerr << "refused: " << n << " " << why << "\n";
     };
-    tell(already_there_, "that have a dead letter here already, whatever its status (deja dlq list)");
+    tell(already_there_, "that are dead letters here already, whatever their status (deja dlq list), or parked, or took effect");
     tell(not_consumed_, "that this group has not consumed yet: it will read them in its topic");
     tell(handled_before_, "that this group has handled, by a handler without keys: it would handle them again");
+    tell(incomplete_, "whose topic has not their value, only a reference to it (deja-dlq-body): export them where they are");
+    tell(settled_, "that were replayed or discarded where they come from");
     return refused > 0 ? exit_code::finding : exit_code::clean;
   }
 
@@ -99,8 +103,10 @@ class Import {
         core::RecordLine line{.key = text(v.key), .value = text(v.value)};
         for (const auto& h : v.headers) line.headers.emplace_back(h.name, text(h.value));
         const auto place = "topic " + options_.from_topic + "/" + std::to_string(v.partition) + " offset " + std::to_string(v.offset);
-        in_place(place, [&] { add(std::move(line), v.timestamp_ms, place); });
+        if (const auto id = header_of(line, "deja-dlq-id"); id && header_of(line, "deja-dlq-status")) status_[*id] = *header_of(line, "deja-dlq-status");
+        else read_.push_back({std::move(line), v.timestamp_ms, place});
       }, [](std::int64_t) {});
+      for (auto& each : std::exchange(read_, {})) in_place(each.place, [&] { add(std::move(each.line), each.timestamp_ms, each.place); });
     } catch (const kafka::Unreachable& error) {
       throw Stop(exit_code::unavailable, std::string("Kafka does not say what topic ") + options_.from_topic + " holds (kafka.bootstrap.servers): " + error.what());
     }
@@ -115,9 +121,16 @@ class Import {
     }
   }
 
+  static std::optional<std::string> header_of(const core::RecordLine& line, const char* name) {
+    for (const auto& [header, value] : line.headers)
+      if (header == name) return value.value_or("");
+    return std::nullopt;
+  }
+
   // Where a line says itself which record of a topic of this group it was, that counts: it may be of a topic that is itself a dead-letter topic.
   void add(core::RecordLine line, std::int64_t timestamp_ms, const std::string& place) {
     core::DeadLetterOrigin origin;
+    bool by_reference = false, settled = false;
     const bool says_itself = line.topic && line.partition && line.offset;
     if (says_itself) {
       origin.topic = *line.topic;
@@ -127,6 +140,10 @@ class Import {
     if (!says_itself || !target(origin.topic, origin.partition)) {
       if (auto foreign = core::dead_letter_origin(line)) {
         origin = std::move(*foreign);
+        by_reference = header_of(line, "deja-dlq-body").has_value();
+        const auto id = header_of(line, "deja-dlq-id");
+        const auto status = id ? status_.find(*id) : status_.end();
+        settled = status != status_.end() && status->second != "open";
         core::forget_failure_headers(line);
       } else if (!says_itself) {
         throw core::MalformedLine("says nowhere which record it was: topic, partition and offset, or the headers of Kafka Connect, Spring Kafka or KIP-1191");
@@ -140,23 +157,46 @@ class Import {
     ++matched_;
     const auto number = core::lane_of(line.key, origin.offset, static_cast<std::int32_t>(there->lanes.size()));
     const auto& lane = there->lanes.at(static_cast<std::size_t>(number));
-    if (origin.offset >= lane.next_offset) {
+    if (by_reference) {
+      ++incomplete_;
+    } else if (settled) {
+      ++settled_;
+    } else if (origin.offset >= lane.next_offset) {
       ++not_consumed_;
     } else if (there->key_free && origin.offset >= lane.start_offset) {
       ++handled_before_;
     } else {
-      letters_[{origin.topic, origin.partition, lane.id, there->handler}].push_back(letter_of(line, origin, timestamp_ms, by_function, place));
+      letters_[{origin.topic, origin.partition, lane.id, there->handler}].push_back(letter_of(*there, line, origin, timestamp_ms, by_function, place));
     }
   }
 
-  postgres::ImportedLetter letter_of(const core::RecordLine& line, const core::DeadLetterOrigin& origin, std::int64_t timestamp_ms, bool by_function, const std::string& place) const {
+  // By what its program recorded; a key function only the program has.
+  void make_key(const postgres::ImportTarget& there, const core::RecordLine& line, const core::DeadLetterOrigin& origin, postgres::ImportedLetter& letter) const {
+    std::vector<std::string> secrets;
+    for (const auto* key : {"key.secret", "keys.previous.secret"})
+      if (const auto& secret = config_.text(key); !secret.empty()) secrets.push_back(secret);
+    if (secrets.empty()) secrets.emplace_back();
+    const auto sources = audit::key_sources(there.recipes, secrets);
+    core::SourceRecord record;
+    const auto view = [](const std::optional<std::string>& bytes) { return bytes ? std::optional<std::string_view>(*bytes) : std::nullopt; };
+    for (const auto& [name, value] : line.headers) record.headers.push_back({name, view(value)});
+    record.view = {.topic = origin.topic, .partition = origin.partition, .offset = origin.offset, .key = view(line.key), .value = view(line.value), .headers = record.headers};
+    if (!sources.now.key) return;
+    const auto read = audit::KeyReader(sources).read(record);
+    if (read.count == 0) return;
+    letter.key = read.keys[0];
+    letter.digest = read.digest;
+  }
+
+  postgres::ImportedLetter letter_of(const postgres::ImportTarget& there, const core::RecordLine& line, const core::DeadLetterOrigin& origin, std::int64_t timestamp_ms, bool by_function, const std::string& place) const {
     postgres::ImportedLetter letter;
     letter.offset = origin.offset;
-    letter.key = line.key;
+    letter.record_key = line.key;
     letter.value = line.value;
     std::vector<EventHeader> headers;
     for (const auto& [name, value] : line.headers) headers.push_back({name, value ? Bytes(*value) : Bytes()});
     letter.headers = core::headers_json(headers);
+    make_key(there, line, origin, letter);
     letter.timestamp_ms = origin.timestamp_ms.value_or(timestamp_ms);
     letter.attempts = origin.attempts;
     if (line.key && !by_function) letter.ordering = core::ordering_hash(*line.key);
@@ -195,7 +235,14 @@ class Import {
   std::optional<postgres::DeadLetterImport> store_;
   std::map<std::pair<std::string, std::int32_t>, std::optional<postgres::ImportTarget>> targets_;
   std::map<Place, std::vector<postgres::ImportedLetter>> letters_;
-  std::int64_t matched_ = 0, accepted_ = 0, already_there_ = 0, not_consumed_ = 0, handled_before_ = 0;
+  std::int64_t matched_ = 0, accepted_ = 0, already_there_ = 0, not_consumed_ = 0, handled_before_ = 0, incomplete_ = 0, settled_ = 0;
+  struct Raw {
+    core::RecordLine line;
+    std::int64_t timestamp_ms;
+    std::string place;
+  };
+  std::vector<Raw> read_;
+  std::map<std::string, std::string> status_;  // what a topic was told of its letters, by deja-dlq-id
 };
 
 }  // namespace

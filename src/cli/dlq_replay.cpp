@@ -69,7 +69,7 @@ class Replay {
     show(begun.action, ended);
     if (ended.state != "done") std::cerr << "the replay is " << ended.state << (ended.state_cause ? ": " + *ended.state_cause : "") << "\n";
     if (ended.differed > 0) std::cerr << letters_in_number(ended.differed) << " ended other than foretold, the world changed meanwhile: deja dlq actions " << begun.action << " --records\n";
-    if (ended.failed > 0) std::cerr << letters_in_number(ended.failed) << " failed again: deja dlq list --filter 'action_id=" << begun.action << " and status=open'\n";
+    if (ended.failed > 0) std::cerr << letters_in_number(ended.failed) << " failed again: deja dlq actions " << begun.action << " --records --filter 'state=failed'\n";
     const auto code = tell();
     return ended.state == "done" && ended.failed == 0 ? code : exit_code::finding;
   }
@@ -77,18 +77,12 @@ class Replay {
  private:
   void foretell() {
     const auto foretold = postgres::explained(*connection_, [&] { return admin_->foretell(chosen_.ids(), config_.duration("dedup.window.ms")); });
-    std::set<std::int64_t> worn;
-    if (options_.max_replays)
-      postgres::Admin(*connection_, schema_, chosen_.group).dead_letters({.ids = chosen_.ids()}, [&](const postgres::DeadLetterRow& d) {
-        if (d.replays >= *options_.max_replays) worn.insert(d.id);
-        return true;
-      });
     for (const auto& letter : foretold) {
       forecasts_.emplace(letter.id, letter);
       ++counts_[letter.forecast];
       if (letter.same_build) ++same_build_;
       const bool allowed = letter.forecast == Forecast::expired && options_.allow_expired;
-      if (worn.contains(letter.id)) ++worn_;
+      if (options_.max_replays && letter.replays >= *options_.max_replays) ++worn_;
       else if (!core::is_futile(letter.forecast) || allowed) accepted_.push_back(letter);
     }
   }
@@ -103,7 +97,7 @@ class Replay {
     const auto of = [&](Forecast f) { return counts_.contains(f) ? counts_.at(f) : 0; };
     add(of(Forecast::conflict), "whose key has another payload's effect (deja dlq discard)");
     if (!options_.allow_expired) add(of(Forecast::expired), "older than dedup.window.ms, so that their keys may be forgotten (--allow-expired)");
-    add(of(Forecast::not_registered), "whose handler no program has any more (deja handlers)");
+    add(of(Forecast::not_registered), "that no program works any more: its handler (deja handlers), or its lane, since a topic has fewer (send its record again, then discard it)");
     add(worn_, "replayed " + std::to_string(options_.max_replays.value_or(0)) + " times before (--max-replays)");
     return text;
   }

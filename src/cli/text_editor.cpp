@@ -38,8 +38,11 @@ class TemporaryFile {
   std::string path_;
 };
 
-// Not through a shell's words: the path has none that need quoting, and $EDITOR may have options.
-int run_editor(const std::string& editor, const std::string& path) { return std::system((editor + " '" + path + "'").c_str()); }
+// $EDITOR may have options, so a shell reads it; the path reaches it unread.
+int run_editor(const std::string& editor, const std::string& path) {
+  ::setenv("DEJA_EDITED_FILE", path.c_str(), 1);
+  return std::system((editor + " \"$DEJA_EDITED_FILE\"").c_str());
+}
 
 std::string all_of(std::istream& in) { return {std::istreambuf_iterator<char>(in), {}}; }
 
@@ -69,8 +72,9 @@ std::string read_file(const std::string& path) {
 
 std::string difference_of(const std::string& before, const std::string& after) {
   const TemporaryFile old_file(before, ".before"), new_file(after, ".after");
-  const auto command = "diff -u --label before --label after '" + old_file.path() + "' '" + new_file.path() + "' 2>/dev/null";
-  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen(command.c_str(), "r"), ::pclose);
+  ::setenv("DEJA_FILE_BEFORE", old_file.path().c_str(), 1);
+  ::setenv("DEJA_FILE_AFTER", new_file.path().c_str(), 1);
+  const std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen("diff -u --label before --label after \"$DEJA_FILE_BEFORE\" \"$DEJA_FILE_AFTER\" 2>/dev/null", "r"), ::pclose);
   std::string text;
   std::array<char, 4096> buffer{};
   while (pipe) {

@@ -39,6 +39,8 @@ class ParkedSet {
   void still_tried(const ParkedSet& before);
   /// dlq.order = hold: later records of this ordering key wait behind a dead letter at `offset`; -1: in a log before.
   void hold(std::uint64_t ordering, std::int64_t offset);
+  /// No dead letter holds it any more.
+  void release(std::uint64_t ordering) { held_.erase(ordering); }
   void clear() { *this = ParkedSet(); }
 
   bool empty() const { return records_.empty(); }

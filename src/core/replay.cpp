@@ -7,6 +7,7 @@ namespace deja::core {
 namespace {
 
 constexpr std::int64_t most_at_once = 1000;
+constexpr std::int64_t most_under_way_if_judged = 50;
 
 std::string failed_of(std::int64_t failed, std::int64_t ended, double ratio) {
   return std::to_string(failed) + " of " + std::to_string(ended) + " failed, more than " + std::to_string(static_cast<int>(std::lround(ratio * 100))) + " %";
@@ -51,6 +52,10 @@ ReplayStep next_step(const ReplayProgress& p) {
   auto feed = std::min(p.accepted - p.fed, most_at_once);
   if (canary_runs && ended < *p.canary) feed = std::min(feed, *p.canary - p.fed);
   if (p.rate) feed = std::min(feed, static_cast<std::int64_t>(*p.rate * p.credit + 1e-9));
+  if (p.stop_ratio) {  // what is under way cannot be stopped any more
+    const auto under_way = ended < judged_from ? judged_from : std::max(most_under_way_if_judged, static_cast<std::int64_t>(p.rate.value_or(0)));
+    feed = std::clamp<std::int64_t>(under_way - p.in_flight, 0, feed);
+  }
   return {feed, {}, false};
 }
 

@@ -22,7 +22,7 @@ DeadLetterAdmin::DeadLetterAdmin(Connection& connection, std::string schema) : c
 
 std::int64_t DeadLetterAdmin::begin_action(const std::string& group, const std::string& kind, const std::string& reason, std::int64_t matched) {
   return in_transaction(connection_, [&] {
-    return connection_.exec_params(with_schema("insert into {schema}.dlq_actions (group_id, kind, reason, matched) values ($1, $2, $3, $4::bigint) returning id", schema_),
+    return connection_.exec_params(with_schema("insert into {schema}.dlq_actions (group_id, kind, reason, matched, state) values ($1, $2, $3, $4::bigint, 'running') returning id", schema_),
                                    {group, kind, reason, std::to_string(matched)})
         .at(0)[0]
         .as<std::int64_t>();
@@ -31,7 +31,7 @@ std::int64_t DeadLetterAdmin::begin_action(const std::string& group, const std::
 
 void DeadLetterAdmin::end_action(std::int64_t action, std::int64_t refused) {
   in_transaction(connection_, [&] {
-    connection_.exec_params(with_schema("update {schema}.dlq_actions set refused = $2::bigint, finished_at = clock_timestamp() where id = $1::bigint", schema_),
+    connection_.exec_params(with_schema("update {schema}.dlq_actions set refused = $2::bigint, state = 'done', finished_at = clock_timestamp() where id = $1::bigint", schema_),
                             {std::to_string(action), std::to_string(refused)});
   });
 }
@@ -99,7 +99,7 @@ bool DeadLetterAdmin::edit(std::int64_t id, const Content& before, const Content
   connection_.exec_params(with_schema("update {schema}.dead_letters set value = $2::bytea, headers = $3::json, edited = true, action_id = $4::bigint, "
                                       "size = coalesce(length(record_key), 0) + coalesce(length($2::bytea), 0) where id = $1::bigint", schema_),
                           {number, bytes(after.value), after.headers, of});
-  connection_.exec_params(with_schema("update {schema}.dlq_actions set accepted = 1, finished_at = clock_timestamp() where id = $1::bigint", schema_), {of});
+  connection_.exec_params(with_schema("update {schema}.dlq_actions set accepted = 1, state = 'done', finished_at = clock_timestamp() where id = $1::bigint", schema_), {of});
   return true;
 }
 

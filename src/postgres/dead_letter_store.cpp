@@ -17,7 +17,7 @@ DeadLetterStore::DeadLetterStore(std::string schema, std::string group, std::str
     : schema_(std::move(schema)), group_(std::move(group)), build_(std::move(build)),
       count_(waiting_sql(schema_, "dead_letters", "dead_at", "status = 'open'")), offsets_(offsets_sql(schema_, "dead_letters")),
       again_(with_schema("with again as (update {schema}.dead_letters set status = 'open', cause = $2, stage = $3, error = $4, fingerprint = $5, build = $6, attempts = $7::int, "
-                         "conflict_lane = $8::int, conflict_offset = $9::bigint, event_topic = nullif($10, ''), dead_at = now(), failures = " +
+                         "conflict_lane = $8::int, conflict_offset = $9::bigint, event_topic = coalesce(nullif($10, ''), event_topic), dead_at = now(), failures = " +
                          with_failure("$11::jsonb", "$7::int", "$3::text", "$4::text", "$6::text") + " where id = $1::bigint returning id, action_id, \"offset\", first_failed_at, replays), "
                          "items as (update {schema}.dlq_items i set state = 'failed', outcome = $12, at = now() from again a where i.dead_letter = a.id and i.action_id = a.action_id) "
                          "select id, \"offset\", " + utc("first_failed_at") + ", replays from again", schema_)),

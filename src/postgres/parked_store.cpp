@@ -63,7 +63,7 @@ ParkedStore::ParkedStore(std::string schema, std::string group, std::string buil
       remove_(with_schema("delete from {schema}.parked where id = any($1::bigint[])", schema_)),
       promote_(mark_heads_sql(schema_)),
       held_(with_schema("select d.ordering, min(case when d.incarnation = l.incarnation then d.\"offset\" else -1 end) from {schema}.dead_letters d "
-                        "join {schema}.lanes l on l.id = d.lane where d.lane = $1::int and d.status in ('open', 'replaying') and d.ordering is not null group by 1", schema_)),
+                        "join {schema}.lanes l on l.id = d.lane where d.lane = $1::int and d.status in ('open', 'replaying') and d.ordering is not null and ($2::bigint[] is null or d.ordering = any($2::bigint[])) group by 1", schema_)),
       unmark_(unmark_held_sql(schema_)),
       holds_(with_schema("update {schema}.lanes set holds = $2::boolean where id = $1::int", schema_)),
       lock_(with_schema("select 1 from {schema}.lanes where id = $1::int and owner_token = $2::uuid and batch_seq = $3::bigint for update", schema_)),
@@ -94,7 +94,7 @@ ParkedView ParkedStore::load(Connection& c, std::int32_t lane, bool holds) const
     all.rows.push_back(std::move(summary));
   }
   if (holds)
-    for (const auto& row : c.exec_params(held_, {text(lane)})) all.held.emplace_back(*ordering_of(row[0].as<std::int64_t>()), row[1].as<std::int64_t>());
+    for (const auto& row : c.exec_params(held_, {text(lane), std::nullopt})) all.held.emplace_back(*ordering_of(row[0].as<std::int64_t>()), row[1].as<std::int64_t>());
   return all;
 }
 
@@ -223,10 +223,21 @@ bool ParkedStore::mark_heads(Connection& c, const LaneState& lane, bool holds) c
   }, short_wait);
 }
 
-bool ParkedStore::note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const {
-  return in_transaction(c, [&] {
-    return !c.exec_params(lock_, {text(lane.id), lane.token, text(lane.batch_seq)}).empty() && !c.exec_params(start_, {text(id), text(starts)}).empty();
+ParkedStore::Noted ParkedStore::note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const {
+  auto noted = Noted::fenced;
+  in_transaction(c, [&] {
+    if (c.exec_params(lock_, {text(lane.id), lane.token, text(lane.batch_seq)}).empty()) return false;
+    noted = c.exec_params(start_, {text(id), text(starts)}).empty() ? Noted::gone : Noted::yes;
+    return noted == Noted::yes;
   }, short_wait);
+  return noted;
+}
+
+std::vector<HeldOrdering> ParkedStore::held(Connection& c, std::int32_t lane, const std::vector<std::uint64_t>& orderings) const {
+  std::vector<HeldOrdering> held;
+  for (const auto& row : c.exec_params(held_, {text(lane), array_text(orderings, [](std::uint64_t o) { return text(stored(o)); })}))
+    held.emplace_back(*ordering_of(row[0].as<std::int64_t>()), row[1].as<std::int64_t>());
+  return held;
 }
 
 bool ParkedStore::give_back(Connection& c, const LaneState& lane, const std::map<std::int64_t, std::int32_t>& attempts) const {

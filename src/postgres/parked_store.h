@@ -112,8 +112,12 @@ class ParkedStore {
   bool mark_suspects(Connection& c, const LaneState& lane) const;
   /// A transaction of its own: marks anew which rows may run, since the owner before had another dlq.order. False: fenced.
   bool mark_heads(Connection& c, const LaneState& lane, bool holds) const;
-  /// A transaction of its own: the record has been started alone so many times (R1). False: fenced, or the row is gone.
-  bool note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const;
+  /// A transaction of its own: the record has been started alone so many times (R1).
+  enum class Noted { yes, gone, fenced };  ///< gone: an operator took the row away
+  Noted note_start(Connection& c, const LaneState& lane, std::int64_t id, std::int32_t starts) const;
+
+  /// Of these ordering keys those that dead letters hold.
+  std::vector<HeldOrdering> held(Connection& c, std::int32_t lane, const std::vector<std::uint64_t>& orderings) const;
 
   /// A transaction of its own: so many failed attempts of these rows do not count. False: fenced.
   bool give_back(Connection& c, const LaneState& lane, const std::map<std::int64_t, std::int32_t>& attempts) const;

@@ -29,7 +29,7 @@ std::vector<ForetoldLetter> ReplayAdmin::foretell(const std::vector<std::int64_t
   const auto sql = with_schema(
       "select d.id, "
       // while nobody of the group runs, those that ran before will come back
-      "exists(select 1 " + of_handler + " and (" + alive + " or not exists(select 1 from {schema}.handlers o where o.group_id = d.group_id and o.running and o.last_seen > clock_timestamp() - interval '30 seconds'))), "
+      "l.lane < l.lane_count and exists(select 1 " + of_handler + " and (" + alive + " or not exists(select 1 from {schema}.handlers o where o.group_id = d.group_id and o.running and o.last_seen > clock_timestamp() - interval '30 seconds'))), "
       "exists(select 1 " + of_handler + " and " + alive + " and h.build = d.build), "
       "(select bool_and(k.digest = d.digest) from (" + generations + ") k where k.key in (d.key, d.previous_key)), "
       // the rule of the window has a margin of one in a hundred, at least a second (K6)
@@ -37,12 +37,13 @@ std::vector<ForetoldLetter> ReplayAdmin::foretell(const std::vector<std::int64_t
       "d.ordering is not null and (exists(select 1 from {schema}.parked p where p.lane = d.lane and p.ordering = d.ordering and "
       "(p.incarnation = l.incarnation, p.\"offset\") < (d.incarnation = l.incarnation, d.\"offset\")) or "
       "(l.holds and exists(select 1 from {schema}.dead_letters e where e.lane = d.lane and e.ordering = d.ordering and e.status in ('open', 'replaying') and not e.id = any($3::bigint[]) and "
-      "(e.incarnation = l.incarnation, e.\"offset\") < (d.incarnation = l.incarnation, d.\"offset\")))) "
-      "from unnest($1::bigint[]) with ordinality w(id, n) join {schema}.dead_letters d on d.id = w.id join {schema}.lanes l on l.id = d.lane order by w.n", schema_);
+      "(e.incarnation = l.incarnation, e.\"offset\") < (d.incarnation = l.incarnation, d.\"offset\")))), "
+      "d.key, coalesce(d.digest, 0), d.replays from unnest($1::bigint[]) with ordinality w(id, n) join {schema}.dead_letters d on d.id = w.id join {schema}.lanes l on l.id = d.lane order by w.n", schema_);
   // which of them go before others matters only where dead letters hold their keys, and is long
   const bool holds = connection_.exec_params(with_schema("select exists(select 1 from {schema}.lanes l join {schema}.dead_letters d on d.lane = l.id where l.holds and d.id = any($1::bigint[]))", schema_), {array_text(ids)})[0][0].as<bool>();
   const auto all = holds ? array_text(ids) : std::string("{}");
   std::vector<ForetoldLetter> letters;
+  std::unordered_map<std::string, std::int64_t> seen;  // keys of those before, and their digests
   for (std::size_t from = 0; from < ids.size(); from += at_once) {
     const std::vector<std::int64_t> page(ids.begin() + static_cast<std::ptrdiff_t>(from), ids.begin() + static_cast<std::ptrdiff_t>(std::min(ids.size(), from + at_once)));
     for (const auto& r : connection_.exec_params(sql, {array_text(page), text(window.count()), all})) {
@@ -51,7 +52,11 @@ std::vector<ForetoldLetter> ReplayAdmin::foretell(const std::vector<std::int64_t
       if (!r[3].is_null()) facts.same_payload = r[3].as<bool>();
       facts.older_than_window = r[4].as<bool>();
       facts.behind = r[5].as<bool>();
-      letters.push_back({r[0].as<std::int64_t>(), core::foretell(facts), r[2].as<bool>()});
+      if (!r[6].is_null() && !facts.same_payload) {  // one of them before it runs first
+        const auto [at, is_first] = seen.try_emplace(r[6].c_str(), r[7].as<std::int64_t>());
+        if (!is_first) facts.same_payload = at->second == r[7].as<std::int64_t>();
+      }
+      letters.push_back({r[0].as<std::int64_t>(), core::foretell(facts), r[2].as<bool>(), r[8].as<std::int64_t>()});
     }
   }
   return letters;
@@ -170,8 +175,9 @@ std::int64_t ReplayAdmin::take_back(std::int64_t action, std::int32_t lane) {
   std::int64_t taken = 0;
   for (const auto& r : connection_.exec_params(
            with_schema("with back as (update {schema}.dlq_items set state = 'cancelled', at = clock_timestamp() where action_id = $1::bigint and lane = $2::int and state = 'parked' returning dead_letter), "
-                       "gone as (delete from {schema}.parked p using back b where p.dead_letter = b.dead_letter returning p.dead_letter, p.ordering, p.attempt, p.failures), "
-                       "open as (update {schema}.dead_letters d set status = 'open', attempts = g.attempt, failures = g.failures from gone g where d.id = g.dead_letter) "
+                       "gone as (delete from {schema}.parked p using back b where p.dead_letter = b.dead_letter returning p.*), "
+                       "open as (update {schema}.dead_letters d set status = 'open', attempts = g.attempt, failures = g.failures, cause = g.cause, stage = g.stage, error = g.error, "
+                       "fingerprint = g.fingerprint, build = g.build from gone g where d.id = g.dead_letter) "
                        "select ordering from gone", schema_),
            {text(action), text(lane)})) {
     ++taken;

@@ -18,6 +18,7 @@ struct ForetoldLetter {
   std::int64_t id = 0;
   core::Forecast forecast = core::Forecast::would_run;
   bool same_build = false;  ///< the program that runs now is the one that it failed in
+  std::int64_t replays = 0;  ///< so far
 };
 
 struct ReplayOrder {

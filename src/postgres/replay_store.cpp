@@ -13,7 +13,7 @@
 namespace deja::postgres {
 
 namespace {
-constexpr int in_flight_of_a_lane = 250;
+constexpr std::int64_t in_flight_of_a_lane = 250, bytes_at_once = 8LL << 20;
 // Failures are counted where they decide something.
 const std::string progress_columns =
     "a.id, a.accepted, a.fed, (select count(*) from {schema}.dlq_items i where i.action_id = a.id and i.state = 'parked'), "
@@ -23,15 +23,19 @@ const std::string progress_columns =
 constexpr const char* very_short_wait = "SET LOCAL lock_timeout = '100ms'";
 }  // namespace
 
-ReplayStore::ReplayStore(const std::string& schema, std::string group)
-    : schema_(schema), group_(std::move(group)), running_(with_schema("select " + progress_columns + "where a.group_id = $1 and a.state = 'running' and a.kind = 'replay' order by a.id", schema)),
+ReplayStore::ReplayStore(const std::string& schema, std::string group, std::int64_t most_parked)
+    : most_parked_(std::clamp<std::int64_t>(most_parked, 1, in_flight_of_a_lane)), schema_(schema), group_(std::move(group)), running_(with_schema("select " + progress_columns + "where a.group_id = $1 and a.state = 'running' and a.kind = 'replay' order by a.id", schema)),
       turn_(with_schema("select 1 from {schema}.dlq_actions where id = $1::bigint and state = 'running' for update skip locked", schema)),
       now_(with_schema("select " + progress_columns + "where a.id = $1::bigint", schema)),
       next_(with_schema("select distinct lane from (select i.lane from {schema}.dlq_items i where i.action_id = $1::bigint and i.state = 'queued' and i.lane <> all(array("
-                        "select p.lane from {schema}.dlq_items p where p.action_id = $1::bigint and p.state = 'parked' group by p.lane having count(*) >= $3::int)) "
+                        "select p.lane from {schema}.dlq_items p where p.action_id = $1::bigint and p.state = 'parked' group by p.lane having count(*) >= $3::bigint)) "
                         "order by i.place limit $2::bigint) n order by 1", schema)),
-      take_(with_schema("update {schema}.dlq_items i set state = 'parked', at = clock_timestamp() from (select place from {schema}.dlq_items where action_id = $1::bigint and state = 'queued' "
-                        "and lane = $2::int order by place limit $3::bigint) n where i.action_id = $1::bigint and i.place = n.place returning i.dead_letter", schema)),
+      take_(with_schema("with room as (select least($3::bigint, greatest(0, $4::bigint - (select count(*) from {schema}.parked p where p.lane = $2::int and p.dead_letter is not null))) as records), "
+                        "next as (select i.place, d.size from {schema}.dlq_items i join {schema}.dead_letters d on d.id = i.dead_letter where i.action_id = $1::bigint and i.state = 'queued' "
+                        "and i.lane = $2::int order by i.place limit (select records from room)), "
+                        "sized as (select place, sum(size) over (order by place) as bytes, row_number() over (order by place) as n from next) "
+                        "update {schema}.dlq_items i set state = 'parked', at = clock_timestamp() from sized s where i.action_id = $1::bigint and i.place = s.place and (s.n = 1 or s.bytes <= $5::bigint) "
+                        "returning i.dead_letter", schema)),
       park_(with_schema("insert into {schema}.parked (group_id, handler, lane, topic, partition, \"offset\", incarnation, ordering, record_key, value, headers, record_timestamp, size, "
                         "key, previous_key, idempotency_key, digest, attempt, attempts_before, first_seen, first_failed_at, cause, stage, error, fingerprint, build, failures, dead_letter, "
                         "edited, paced, next_at) select d.group_id, d.handler, d.lane, d.topic, d.partition, d.\"offset\", d.incarnation, d.ordering, d.record_key, d.value, d.headers, "
@@ -81,7 +85,7 @@ core::ReplayProgress ReplayStore::in_turn(Connection& c, std::int64_t action) co
 
 std::vector<std::int32_t> ReplayStore::lanes_of_next(Connection& c, std::int64_t action, std::int64_t most) const {
   std::vector<std::int32_t> lanes;
-  for (const auto& r : c.exec_params(next_, {text(action), text(most), text(in_flight_of_a_lane)})) lanes.push_back(r[0].as<std::int32_t>());
+  for (const auto& r : c.exec_params(next_, {text(action), text(most), text(most_parked_)})) lanes.push_back(r[0].as<std::int32_t>());
   return lanes;
 }
 
@@ -93,7 +97,7 @@ bool ReplayStore::feed(Connection& c, std::int64_t action, std::int32_t lane, st
     lock_lane(c, schema_, lane);
     DEJA_FAILPOINT(after_replay_lock);
     std::vector<std::int64_t> taken, orderings;
-    for (const auto& r : c.exec_params(take_, {text(action), text(lane), text(most)})) taken.push_back(r[0].as<std::int64_t>());
+    for (const auto& r : c.exec_params(take_, {text(action), text(lane), text(most), text(most_parked_), text(bytes_at_once)})) taken.push_back(r[0].as<std::int64_t>());
     if (taken.empty()) return false;
     for (const auto& r : c.exec_params(park_, {array_text(taken)}))
       if (!r[0].is_null()) orderings.push_back(r[0].as<std::int64_t>());
@@ -125,6 +129,15 @@ std::optional<std::string> ReplayStore::end(Connection& c, std::int64_t action) 
       DEJA_FAILPOINT(after_replay_stopped);
     }
     return step.stop;
+  });
+}
+
+void ReplayStore::stop(Connection& c, std::int64_t action, const std::string& cause) const {
+  in_transaction(c, [&] {
+    if (c.exec_params(stop_, {text(action), cause}).empty()) return false;
+    open_queued(c, schema_, action);
+    DEJA_FAILPOINT(after_replay_stopped);
+    return true;
   });
 }
 

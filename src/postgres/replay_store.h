@@ -14,7 +14,8 @@ namespace deja::postgres {
 
 class ReplayStore {
  public:
-  ReplayStore(const std::string& schema, std::string group);
+  /// `most_parked`: replays that a lane may have in flight, so that there is room for what fails of its own.
+  ReplayStore(const std::string& schema, std::string group, std::int64_t most_parked);
 
   struct Running {
     std::int64_t action = 0;
@@ -31,10 +32,13 @@ class ReplayStore {
   bool feed(Connection& c, std::int64_t action, std::int32_t lane, std::int64_t share) const;
   /// It stops itself, and what was not fed yet is open again; or all have ended. Returns why it stopped.
   std::optional<std::string> end(Connection& c, std::int64_t action) const;
+  /// It cannot go on: what was not fed yet is open again.
+  void stop(Connection& c, std::int64_t action, const std::string& cause) const;
 
  private:
   core::ReplayProgress in_turn(Connection& c, std::int64_t action) const;
 
+  std::int64_t most_parked_;
   std::string schema_, group_, running_, turn_, now_, next_, take_, park_, demote_, heads_, fed_, stop_, finish_;
 };
 

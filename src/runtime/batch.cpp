@@ -91,7 +91,7 @@ void Batch::close(BatchResult& result, const postgres::LaneAdvance& advance) {
   release_claims();
   const auto letters = close_letters();
   close_parked(result);
-  remember_held(result, letters.ids);
+  remember_held(result, letters);
   result.first_event_seq = start_.next_event_seq;
   result.events = make_events(letters);
   const auto events = static_cast<std::int64_t>(result.events.size());

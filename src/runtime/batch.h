@@ -71,6 +71,7 @@ struct ParkedChanges {
   std::vector<std::pair<std::int64_t, std::chrono::milliseconds>> again;  // and when
   std::vector<std::int64_t> removed, promoted;                            // promoted: due now
   std::vector<std::pair<std::int64_t, std::string>> failed;               // an attempt of theirs, with its fingerprint
+  std::vector<std::uint64_t> released;                                    // replays ended that held them; before those that are held
   std::vector<postgres::HeldOrdering> held;                               // by dead letters
 };
 
@@ -167,10 +168,11 @@ class Batch {
   struct Letters {
     std::vector<postgres::DeadLetterId> ids;   // new ones, and those that are open again
     std::vector<core::DeadLetterNotice> notices;     // of replays that ended well
+    std::vector<std::uint64_t> released;             // the ordering keys of these
   };
   Letters close_letters();
   static const core::DeadLetterNotice* notice_of(const Slot& slot, const Letters& letters);
-  void remember_held(BatchResult& result, const std::vector<postgres::DeadLetterId>& ids) const;
+  void remember_held(BatchResult& result, const Letters& letters) const;
   void look_for_flood(BatchResult& result);
   void release_claims();
   std::vector<core::OutboundEvent> make_events(const Letters& letters);

@@ -32,7 +32,8 @@ void Batch::fail(Slot& slot, core::Trouble trouble, std::string error, const std
   auto letter = dead_letter_of(p, spec_.name, row.cause, row.stage, std::move(error), type);
   if (floods_ && core::may_be_outage(trouble)) {  // before room is asked for: what is held needs none
     if (const auto flood = floods_->holds(spec_.name, letter.fingerprint)) throw Flood(static_cast<std::size_t>(&slot - slots_.data()), *flood);
-    slot.suspicion = {letter.fingerprint, std::string(core::utf8_prefix(type + ": " + letter.error, longest_words))};
+    // what is replayed is known to have failed, and tells nothing new
+    if (!before || !before->replay) slot.suspicion = {letter.fingerprint, std::string(core::utf8_prefix(type + ": " + letter.error, longest_words))};
   }
   auto decision = core::decide(policy, trouble, spent, random_.unit());
   if (decision.action == core::Action::attempt && !has_room(slot)) {
@@ -174,7 +175,7 @@ Batch::Letters Batch::close_letters() {
   std::vector<postgres::NewDeadLetter> fresh, again;
   std::vector<postgres::EndedReplay> ended;
   for (auto& slot : slots_) {
-    if (slot.letter) slot.letter->event_topic = settings_.dlq_topic;
+    if (slot.letter && !slot.letter->discarded) slot.letter->event_topic = settings_.dlq_topic;
     const auto* parked = slot.prepared->parked;
     if (!parked || !parked->replay) {
       if (slot.letter) fresh.push_back(*slot.letter);
@@ -184,6 +185,7 @@ Batch::Letters Batch::close_letters() {
     } else if (!slot.outcome.gone && !slot.parking) {
       const auto& p = *slot.prepared;
       ended.push_back({parked->replay->dead_letter, slot.outcome.disposition, p.key, p.key ? std::optional(p.raw_key) : std::nullopt, p.key || p.previous_key ? std::optional(p.digest) : std::nullopt});
+      if (p.ordering) closed.released.push_back(*p.ordering);
     }
   }
   closed.ids = stores_.dead_letters.insert(connection_, row_, fresh);
@@ -235,6 +237,7 @@ void Batch::look_for_flood(BatchResult& result) {
   std::map<std::string, std::string> words;
   for (const auto& slot : slots_) {
     const auto* parked = slot.prepared->parked;
+    if (parked && parked->replay) continue;
     const auto* known = parked ? parked_.find(parked->id) : nullptr;
     if (known && known->tried) {
       if (slot.suspicion) result.failed_again.push_back(slot.suspicion->fingerprint);
@@ -297,10 +300,16 @@ void Batch::close_parked(BatchResult& result) {
 }
 
 // One that had a row already (D2) has the place of that row.
-void Batch::remember_held(BatchResult& result, const std::vector<postgres::DeadLetterId>& ids) const {
-  if (!settings_.hold || ids.empty()) return;
+void Batch::remember_held(BatchResult& result, const Letters& letters) const {
+  if (!settings_.hold) return;
+  if (!letters.released.empty()) {  // another dead letter of the key may hold it
+    result.parked.released = letters.released;
+    result.parked.held = stores_.parked.held(connection_, row_.id, letters.released);
+    DEJA_FAILPOINT(after_held_look);
+  }
+  if (letters.ids.empty()) return;
   std::unordered_set<std::int64_t> stored;
-  for (const auto& id : ids) stored.insert(id.offset);
+  for (const auto& id : letters.ids) stored.insert(id.offset);
   for (const auto& slot : slots_) {
     if (!slot.letter || slot.letter->discarded || !slot.letter->ordering || !stored.contains(slot.outcome.offset)) continue;
     const bool of_log_before = slot.letter->incarnation && *slot.letter->incarnation != row_.incarnation;

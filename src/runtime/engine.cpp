@@ -63,7 +63,7 @@ class Engine::Impl {
                   options_.handler_timeout, max_event_bytes(options_.producer),
                   {options_.retry_max_attempts, {options_.backoff_base, options_.backoff_max}, options_.retry_deadline}, options_.park_max, options_.park_key_max,
                   options_.park_or_die, options_.hold},
-                 {options_.schema, options_.group, options_.instance, options_.build, options_.flood.window},
+                 {options_.schema, options_.group, options_.instance, options_.build, options_.flood.window, static_cast<std::int64_t>(std::min(options_.park_max, options_.park_key_max) / 2)},
                  dependencies_, watched(connection_options(options_), watch_), options_.schema, options_.keys, options_.start_from,
                  options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, core::of_outages({options_.backoff_base, options_.backoff_max}),
                  options_.crash_max_starts, alone_, watchdog_, breakers_, budgets_, floods_,

@@ -14,6 +14,7 @@
 namespace deja::runtime {
 
 using std::chrono::milliseconds;
+using Noted = postgres::ParkedStore::Noted;
 
 namespace {
 constexpr milliseconds look_for_room_after{1000};  // an operator may have made some
@@ -134,19 +135,26 @@ Next Lane::no_room(Worker& worker) {
 void Lane::start_parked(Worker& worker) {
   if (drain_.started || !drain_.alone) return;
   auto& row = drain_.rows.front();
-  if (!context_.stores.parked.note_start(worker.connection(), row_, row.id, row.starts + 1)) throw Fenced();
+  const auto noted = context_.stores.parked.note_start(worker.connection(), row_, row.id, row.starts + 1);
+  DEJA_FAILPOINT(after_parked_start);
+  if (noted == Noted::fenced) throw Fenced();
+  if (noted == Noted::gone) {  // a replay was cancelled: read again what there is
+    drain_ = {};
+    parked_changed_ = true;
+    throw RepeatBatch("parked_row_gone", "an operator took the parked record away");
+  }
   ++row.starts;
   drain_.started = true;
-  DEJA_FAILPOINT(after_parked_start);
 }
 
 void Lane::refund_parked(Worker& worker) {
   if (!drain_.started || drain_.rows.empty()) return;
   auto& row = drain_.rows.front();
-  if (!context_.stores.parked.note_start(worker.connection(), row_, row.id, row.starts - 1)) throw Fenced();
+  const auto noted = context_.stores.parked.note_start(worker.connection(), row_, row.id, row.starts - 1);
+  DEJA_FAILPOINT(after_parked_refund);
+  if (noted == Noted::fenced) throw Fenced();
   --row.starts;
   drain_.started = false;
-  DEJA_FAILPOINT(after_parked_refund);
 }
 
 void Lane::load_parked(Worker& worker, bool suspects) {
@@ -229,6 +237,7 @@ void Lane::remember(const ParkedChanges& changes) {
   }
   for (const auto& row : changes.added) parked_.add(remembered(row, now));
   for (const auto id : changes.promoted) parked_.set_due(id, now);
+  for (const auto ordering : changes.released) parked_.release(ordering);
   for (const auto& [ordering, offset] : changes.held) parked_.hold(ordering, offset);
   for (const auto& [id, fingerprint] : changes.failed) failed_attempts_.push_back({now, id, fingerprint});
   while (!failed_attempts_.empty() && (failed_attempts_.size() > most_failed_attempts || failed_attempts_.front().at < now - context_.floods.window())) failed_attempts_.pop_front();

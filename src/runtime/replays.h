@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+
 #include "core/log.h"
 #include "postgres/connection.h"
 #include "postgres/replay_store.h"
@@ -20,6 +22,7 @@ class Replays {
 
   const postgres::ReplayStore& store_;
   core::Log& log_;
+  std::size_t turn_ = 0;
 };
 
 }  // namespace deja::runtime

@@ -19,9 +19,9 @@ namespace deja::runtime {
 
 /// deja's tables, as one process of a group uses them. Read-only, any thread.
 struct Stores {
-  Stores(const std::string& schema, const std::string& group, const std::string& instance, const std::string& build, std::chrono::milliseconds flood_window)
+  Stores(const std::string& schema, const std::string& group, const std::string& instance, const std::string& build, std::chrono::milliseconds flood_window, std::int64_t most_replays_parked = 250)
       : lanes(schema, instance), keys(schema), outbox(schema), dead_letters(schema, group, build), audit_log(schema), event_topics(schema, group),
-        breakers(schema, group, instance), parked(schema, group, build), budget(schema, group), floods(schema, group, instance, flood_window), replays(schema, group) {}
+        breakers(schema, group, instance), parked(schema, group, build), budget(schema, group), floods(schema, group, instance, flood_window), replays(schema, group, most_replays_parked) {}
 
   postgres::LaneStore lanes;
   postgres::KeyStore keys;

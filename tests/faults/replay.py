@@ -173,9 +173,9 @@ class WhenDeadLettersAreReplayed(Replays):
         self.put(record("e", "ok", 5, b"e"), record("d", "throw:9", 4, b"d"))  # twins: one does well
         self.await_done([self.records], program)
         forecasts = {row["offset"]: (row["forecast"], row["accepted"]) for row in self.replay("--all", "--dry-run", "--records", code=1)}
-        self.assertEqual(forecasts, {0: ("would_run", True), 2: ("would_run", True), 3: ("conflict", False), 4: ("would_run", True), 5: ("conflict", False), 7: ("would_run", True)})
+        self.assertEqual(forecasts, {0: ("would_run", True), 2: ("would_run", True), 3: ("conflict", False), 4: ("would_run", True), 5: ("conflict", False), 7: ("already_processed", True)}, "a twin of what fails again")
         (row,) = self.replay("--all", "--wait", code=1)
-        self.assertEqual([row[f] for f in ("matched", "accepted", "refused", "would_run", "conflict", "done", "failed", "differed")], [6, 4, 2, 4, 2, 1, 3, 0])
+        self.assertEqual([row[f] for f in ("matched", "accepted", "refused", "would_run", "already_processed", "conflict", "done", "failed", "differed")], [6, 4, 2, 3, 1, 2, 1, 3, 1])
         self.clean(program)
 
     def test_forecast_knows_a_twin_that_took_effect(self):
@@ -307,7 +307,56 @@ class WhenDeadLettersAreReplayed(Replays):
         self.assertEqual(self.made(), ["a0", "a1"])
         self.replay("--all", "--wait")
         self.await_made("a0", "a1", "a2", "a3")
+        self.put(record("a4", "ok", 4), record("a5", "ok", 5))
+        self.await_made("a0", "a1", "a2", "a3", "a4", "a5")
+        self.assertEqual(self.rows("parked", "list"), [], "nobody holds the key any more")
         self.clean(program)
+
+    def test_R5_with_hold_another_dead_letter_of_the_key_goes_on_to_hold(self):
+        self.put(record("a0", "throw:1", 0), record("a1", "ok", 1))
+        program = self.start({"dlq.order": "continue"})
+        self.await_made("a1")
+        self.put(record("a2", "throw:9", 2))
+        self.await_dead(0, 2)
+        self.drain(program)
+        program = self.start({"dlq.order": "hold"}, log="hold")
+        self.put(record("a3", "ok", 3))
+        wait_until(lambda: len(self.rows("parked", "list")) == 1, 60, "one that is held", program)
+        self.replay(str(self.letter(0)), "--wait")
+        self.put(record("a4", "ok", 4), record("b", "ok", 5, b"b"))
+        self.await_made("a1", "a0", "b")
+        self.assertEqual([row["offset"] for row in self.rows("parked", "list")], [3, 4])
+        self.rows("dlq", "discard", str(self.letter(2)), "--reason", "r", "--yes")
+        self.await_made("a1", "a0", "b", "a3", "a4")
+        self.clean(program)
+
+    def test_R2_a_replay_that_fails_again_is_no_outage(self):
+        self.put(*(record(f"a{n}", "throw", n, f"k{n}".encode()) for n in range(150)))
+        program = self.start()
+        wait_until(lambda: len(self.letters()) == 150, 60, "dead letters", program)
+        self.drain(program)
+        program = self.start({"flood.ratio": 0.5}, log="guarded")
+        (row,) = self.replay("--all", "--rate", "500", "--wait", code=1)
+        self.assertEqual((row["failed"], self.rows("flood")), (150, []))
+        self.put(record("b", "ok", 999, b"b"))
+        self.await_made("b")
+        self.clean(program)
+
+    def test_dead_letters_of_a_lane_that_is_no_more_are_refused(self):
+        self.put(*(record(f"a{n}", "reject", n, f"k{n}".encode()) for n in range(12)))
+        program = self.start({"lanes.per.partition": 4})
+        wait_until(lambda: len(self.letters()) == 12, 60, "dead letters", program)
+        self.drain(program)
+        program = self.start(log="one")
+        wait_until(lambda: self.database.value("select bool_and(lane_count = 1) from deja.lanes"), 60, "one lane", program)
+        of_lane_0 = self.database.value("select count(*) from deja.dead_letters d join deja.lanes l on l.id = d.lane and l.lane = 0")
+        (row,) = self.replay("--all", "--dry-run", code=1)
+        self.assertEqual((row["not_registered"], row["accepted"]), (12 - of_lane_0, of_lane_0))
+        self.rows("dlq", "discard", "--all", "--reason", "r", "--yes")
+        self.drain(program)
+        program = self.start(log="again")
+        self.await_log(program, "lane taken over")
+        self.drain(program)
 
     def test_bad_orders_change_nothing(self):
         self.put(record("a", "throw:1", 0))
@@ -538,6 +587,23 @@ class WhenTheyComeFromElsewhere(Replays):
         self.assertEqual((again["accepted"], again["already_there"]), (0, 2), "they are here already")
         self.clean(program)
 
+    def test_a_dead_letter_topic_of_deja_itself(self):
+        _, program = self.move_here()
+        told = self.topic("told", 1)
+        def origin(offset, letter, *more):
+            return [("__dlq.errors.topic", self.records.encode()), ("__dlq.errors.partition", b"0"), ("__dlq.errors.offset", str(offset).encode()), ("deja-dlq-id", letter), *more]
+        self.cluster.produce(told, 0, [(b"k", script("a0"), [("Idempotency-Key", b"a0"), *origin(0, b"7")]), (b"k", script("a1"), [("Idempotency-Key", b"a1"), *origin(1, b"8")]),
+                                       (b"k", None, [("Idempotency-Key", b"a2"), *origin(2, b"9", ("deja-dlq-body", b"reference"))]),
+                                       (b"k", b"{}", [("deja-dlq-id", b"7"), ("deja-dlq-status", b"replayed")])])
+        row = self.import_("--from-topic", told, code=1)
+        self.assertEqual([row[f] for f in ("matched", "accepted", "settled", "incomplete")], [3, 1, 1, 1])
+        self.assertEqual([(letter["offset"], letter["status"]) for letter in self.letters()], [(1, "open")])
+        self.assertEqual([(row["status"], row["dlq_id"]) for row in self.rows("key", "a1")], [("dead", self.letter(1))])
+        self.rows("dlq", "discard", "--all", "--reason", "r", "--yes")
+        self.put(record("a1", "ok", 1, b"k"), record("b", "ok", 2, b"k"))
+        self.await_made("b")
+        self.clean(program)
+
     def test_what_was_exported_comes_back_byte_for_byte(self):
         self.put((b"k\xff", b"\x00\xfe", [("Idempotency-Key", b"a"), ("raw", b"\xff"), ("none", None)]), record("b", "reject", 1))
         program = self.start()
@@ -566,7 +632,16 @@ class WhenTheyComeFromElsewhere(Replays):
         self.assertIn("from where", self.import_(code=64))
         self.assertIn("is not there", self.import_("--from-topic", "no-such-topic", code=65))
         self.assertEqual(self.letters(), [])
-        late = self.import_(self.file("late.jsonl", json.dumps({"topic": self.records, "partition": 0, "offset": 3})), code=1)
+        self.put(record("b0", "ok", 0, b"k"), record("b1", "throw:1", 1, b"k"))
+        self.drain(program)
+        program = self.start({"retry.max.attempts": 2, "retry.backoff.base.ms": 600_000, "retry.backoff.max.ms": 600_000, "start.from": "latest"}, log="patient")
+        wait_until(lambda: len(self.rows("parked", "list")) == 1, 60, "a parked record", program)
+        lines = [json.dumps({"key": "k", "value": script(f"b{n}", do, n).decode(), "headers": [["Idempotency-Key", f"b{n}"]], "topic": self.records, "partition": 0, "offset": 3 + n}) for n, do in ((0, "ok"), (1, "throw:1"))]
+        known = self.import_(self.file("known.jsonl", *lines), code=1)
+        self.assertEqual((known["accepted"], known["already_there"]), (0, 2), "D2: one took effect, one is parked")
+        self.must("parked", "retry", "--all", "--reason", "r", "--yes", "--group", self.group, program="deja")
+        self.await_made("b0", "b1")
+        late = self.import_(self.file("late.jsonl", json.dumps({"topic": self.records, "partition": 0, "offset": 5})), code=1)
         self.assertEqual((late["accepted"], late["not_consumed"]), (0, 1))
         self.clean(program)
 

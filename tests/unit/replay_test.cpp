@@ -70,7 +70,7 @@ TEST(ReplayPace, ACanaryGoesFirstAndTheRestOnlyWhenAllOfItDidWell) {
   progress.failed = 1;
   EXPECT_EQ(next_step(progress).stop, "of the first, 1 of 5 failed, more than 0 %");
   progress.stop_ratio = 0.2;
-  EXPECT_EQ(next_step(progress).feed, 95) << "as many as may fail";
+  EXPECT_EQ(next_step(progress).feed, 10) << "as many as may fail";
   progress = of(100, 50, 0, 9);
   progress.canary = 5;
   EXPECT_EQ(next_step(progress).feed, 50) << "the canary is over";
@@ -82,7 +82,15 @@ TEST(ReplayPace, ACanaryGoesFirstAndTheRestOnlyWhenAllOfItDidWell) {
 TEST(ReplayPace, StopsWhenMoreFailThanMayButNotForTheFirstFew) {
   auto progress = of(100, 9, 0, 9);
   progress.stop_ratio = 0.5;
-  EXPECT_EQ(next_step(progress).feed, 91);
+  EXPECT_EQ(next_step(progress).feed, 10) << "and no more at once than tell something";
+  progress.in_flight = 9;
+  EXPECT_EQ(next_step(progress).feed, 1);
+  progress = of(1000, 60, 20, 1);
+  progress.stop_ratio = 0.5;
+  EXPECT_EQ(next_step(progress).feed, 30);
+  progress.rate = 400;
+  progress.credit = 1;
+  EXPECT_EQ(next_step(progress).feed, 380) << "a rate is kept";
   progress = of(100, 20, 8, 6);
   progress.stop_ratio = 0.5;
   EXPECT_EQ(next_step(progress).stop, "") << "half of the twelve that ended";
