@@ -169,7 +169,7 @@ def check_effects(log, database, findings, group="payments"):
     """Compares ledger, accounts and dead letters with the log. Returns a Counter of outcomes and the ledger's rows in order."""
     ledger = database.rows('select id, payment_id, account, amount_cents, topic, partition, "offset" from ledger order by id')
     dead = database.rows(
-        'select id, handler, topic, partition, "offset", record_key, value, cause from deja.dead_letters '
+        'select id, handler, topic, partition, "offset", record_key, value, cause, status, replays from deja.dead_letters '
         f"where group_id = '{group}' order by id")
     effects, doubled = _each_once(ledger)
     letters, letters_twice = _each_once(dead)

@@ -73,7 +73,7 @@ def check_effects(log, database, group, findings, attempts=3):
     """Returns a Counter of dispositions, the effects in the order in which they were made, the dead letters, and the scripts.
     probe_effects needs what record_order.COLUMNS adds. `attempts`: retry.max.attempts."""
     rows = database.rows(f'select n, id, record_key, seq, topic, partition, "offset", attempt, {record_order.microseconds("at")} from probe_effects order by n')
-    dead = database.rows(f'select id, topic, partition, "offset", record_key, value, cause, {record_order.microseconds("dead_at")} from deja.dead_letters '
+    dead = database.rows(f'select id, topic, partition, "offset", record_key, value, cause, status, replays, {record_order.microseconds("dead_at")} from deja.dead_letters '
                          f"where group_id = '{group}' order by id")
     record_order.parked_at_the_end(database, group, findings)
     effects, letters = _each_once(rows, "doubled effect", findings), _each_once(dead, "two dead letters for one record", findings)
