@@ -324,6 +324,21 @@ class Replayed(Scenario):
         world.replay("--rate", "50", cause="exhausted", record_key="s")
 
 
+class ReplayedHeld(Scenario):
+    """A dead letter that holds its ordering key is replayed."""
+    name, reaches = "replay of what holds", ("after-held-look",)
+
+    def begin(self, world, arms):
+        world.settings["dlq.order"] = "hold"
+        world.produce_doing("throw:1", "ok", "ok")
+        program = world.start()
+        wait_until(lambda: not program.alive() or program.report.hits()["after-subscribe"] and world.left() == world.followers() == 2, PATIENCE, "records behind the dead letter")
+        world.stop(program)
+        world.replay("--rate", "20", cause="exhausted", record_key="s")
+        world.produce_doing("ok", "emit:2")
+        return world.start(self.extra + list(arms), self.instance)
+
+
 class Rebalanced(Scenario):
     """A second member joins."""
     name, instance = "rebalance", None
@@ -340,5 +355,5 @@ class Rebalanced(Scenario):
 
 SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Refunded(), Marked(), Restored(),
              Reset(), Gapped(), Parked(), ParkedSuspect(), ParkedRefunded(), ParkedReset(), Operated(), OperatedLive(), Flooded(), Reordered(),
-             Lingering(), Replayed()]
+             Lingering(), Replayed(), ReplayedHeld()]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
