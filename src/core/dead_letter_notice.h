@@ -19,7 +19,7 @@ struct DeadLetterNotice {
   std::string_view outcome;  ///< the disposition of a replay; empty: none
 };
 
-/// Of a record's key. A longer one is left out.
+/// Of a record's key on the dead-letter topic. A longer one is left out.
 inline constexpr std::size_t longest_notice_key = 64 * 1024;
 
 /// The event that follows under the same `deja-dlq-id`. `source` is topic/partition/offset of the record. Its id is that of the letter,

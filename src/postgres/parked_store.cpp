@@ -24,6 +24,12 @@ std::string place_of(const std::string& row, const std::string& partition = {}) 
   return "row_number() over (" + partition + "order by " + row + ".incarnation = l.incarnation, " + row + ".\"offset\", " + row + ".id)";
 }
 
+std::vector<HeldOrdering> held_of(const pqxx::result& found) {
+  std::vector<HeldOrdering> held;
+  for (const auto& row : found) held.emplace_back(*ordering_of(row[0].as<std::int64_t>()), row[1].as<std::int64_t>());
+  return held;
+}
+
 std::optional<core::Uuid> uuid_of(const std::optional<std::string>& text) { return text ? core::parse_uuid(*text) : std::nullopt; }
 
 struct Bytes {
@@ -93,8 +99,7 @@ ParkedView ParkedStore::load(Connection& c, std::int32_t lane, bool holds) const
     summary.record.size = static_cast<std::size_t>(columns.number());
     all.rows.push_back(std::move(summary));
   }
-  if (holds)
-    for (const auto& row : c.exec_params(held_, {text(lane), std::nullopt})) all.held.emplace_back(*ordering_of(row[0].as<std::int64_t>()), row[1].as<std::int64_t>());
+  if (holds) all.held = held_of(c.exec_params(held_, {text(lane), std::nullopt}));
   return all;
 }
 
@@ -234,10 +239,7 @@ ParkedStore::Noted ParkedStore::note_start(Connection& c, const LaneState& lane,
 }
 
 std::vector<HeldOrdering> ParkedStore::held(Connection& c, std::int32_t lane, const std::vector<std::uint64_t>& orderings) const {
-  std::vector<HeldOrdering> held;
-  for (const auto& row : c.exec_params(held_, {text(lane), array_text(orderings, [](std::uint64_t o) { return text(stored(o)); })}))
-    held.emplace_back(*ordering_of(row[0].as<std::int64_t>()), row[1].as<std::int64_t>());
-  return held;
+  return held_of(c.exec_params(held_, {text(lane), array_text(orderings, [](std::uint64_t o) { return text(stored(o)); })}));
 }
 
 bool ParkedStore::give_back(Connection& c, const LaneState& lane, const std::map<std::int64_t, std::int32_t>& attempts) const {

@@ -15,7 +15,7 @@ namespace deja::postgres {
 
 namespace {
 constexpr std::size_t at_once = 1000;
-const std::string alive = "h.running and h.last_seen > clock_timestamp() - interval '30 seconds'";
+std::string alive(const std::string& h) { return h + ".running and " + h + ".last_seen > clock_timestamp() - interval '30 seconds'"; }
 }  // namespace
 
 ReplayAdmin::ReplayAdmin(Connection& connection, std::string schema) : connection_(connection), schema_(std::move(schema)) {}
@@ -29,8 +29,8 @@ std::vector<ForetoldLetter> ReplayAdmin::foretell(const std::vector<std::int64_t
   const auto sql = with_schema(
       "select d.id, "
       // while nobody of the group runs, those that ran before will come back
-      "l.lane < l.lane_count and exists(select 1 " + of_handler + " and (" + alive + " or not exists(select 1 from {schema}.handlers o where o.group_id = d.group_id and o.running and o.last_seen > clock_timestamp() - interval '30 seconds'))), "
-      "exists(select 1 " + of_handler + " and " + alive + " and h.build = d.build), "
+      "l.lane < l.lane_count and exists(select 1 " + of_handler + " and (" + alive("h") + " or not exists(select 1 from {schema}.handlers o where o.group_id = d.group_id and " + alive("o") + "))), "
+      "exists(select 1 " + of_handler + " and " + alive("h") + " and h.build = d.build), "
       "(select bool_and(k.digest = d.digest) from (" + generations + ") k where k.key in (d.key, d.previous_key)), "
       // the rule of the window has a margin of one in a hundred, at least a second (K6)
       "d.key is not null and clock_timestamp() - d.first_seen > ($2::bigint - greatest(1000, $2::bigint / 100)) * interval '1 millisecond', "

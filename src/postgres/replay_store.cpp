@@ -123,22 +123,19 @@ std::optional<std::string> ReplayStore::end(Connection& c, std::int64_t action) 
   return in_transaction(c, [&]() -> std::optional<std::string> {
     const auto step = core::next_step(in_turn(c, action));
     if (step.finished) c.exec_params(finish_, {text(action)});
-    if (!step.stop.empty()) {
-      c.exec_params(stop_, {text(action), step.stop});
-      open_queued(c, schema_, action);
-      DEJA_FAILPOINT(after_replay_stopped);
-    }
+    if (!step.stop.empty()) stop_here(c, action, step.stop);
     return step.stop;
   });
 }
 
 void ReplayStore::stop(Connection& c, std::int64_t action, const std::string& cause) const {
-  in_transaction(c, [&] {
-    if (c.exec_params(stop_, {text(action), cause}).empty()) return false;
-    open_queued(c, schema_, action);
-    DEJA_FAILPOINT(after_replay_stopped);
-    return true;
-  });
+  in_transaction(c, [&] { stop_here(c, action, cause); });
+}
+
+void ReplayStore::stop_here(Connection& c, std::int64_t action, const std::string& cause) const {
+  if (c.exec_params(stop_, {text(action), cause}).empty()) return;  // it does not run any more
+  open_queued(c, schema_, action);
+  DEJA_FAILPOINT(after_replay_stopped);
 }
 
 }  // namespace deja::postgres

@@ -36,6 +36,7 @@ class ReplayStore {
   void stop(Connection& c, std::int64_t action, const std::string& cause) const;
 
  private:
+  void stop_here(Connection& c, std::int64_t action, const std::string& cause) const;
   core::ReplayProgress in_turn(Connection& c, std::int64_t action) const;
 
   std::int64_t most_parked_;

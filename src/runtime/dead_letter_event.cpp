@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/dead_letter_notice.h"
 #include "core/fingerprint.h"
 #include "core/keys.h"
 #include "core/utf8.h"
@@ -12,7 +13,6 @@ namespace deja::runtime {
 namespace {
 // A broker takes 1 MiB by default (message.max.bytes); this leaves room for key, headers and framing.
 constexpr std::size_t max_body = 768 * 1024;
-constexpr std::size_t max_key = 64 * 1024;
 constexpr std::size_t max_headers = 32 * 1024;
 constexpr std::size_t max_message = 1024;
 constexpr std::size_t max_error = 8192;
@@ -65,7 +65,7 @@ core::OutboundEvent dead_letter_event(const postgres::NewDeadLetter& letter, con
   core::OutboundEvent event;
   event.id = core::dead_letter_event_id(hash, settings.scope, view.topic, view.partition, view.offset, id.replays);
   event.topic = settings.dlq_topic;
-  if (view.key && view.key->size() <= max_key) event.key = *view.key;
+  if (view.key && view.key->size() <= core::longest_notice_key) event.key = *view.key;
   const bool by_reference = view.value && view.value->size() > max_body;
   if (view.value && !by_reference) event.value = *view.value;
 
