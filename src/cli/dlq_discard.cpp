@@ -47,8 +47,7 @@ class Settle {
 
   int run() {
     const auto matched = chosen_.count();
-    const bool counted = (order_.ids.empty() && matched > many_records) || order_.change.expect;  // ids are a number that was said already
-    confirm(order_.change, {letters_in_number(matched) + " of group " + chosen_.group + words_.happens, counted ? std::optional(matched) : std::nullopt});
+    confirm(order_.change, {letters_in_number(matched) + " of group " + chosen_.group + words_.happens, number_to_confirm(order_, order_.change, matched)});
     postgres::DeadLetterAdmin admin(*connection_, schema_);
     const auto action = postgres::explained(*connection_, [&] { return admin.begin_action(chosen_.group, words_.name, order_.change.reason, matched); });
     std::optional<Stop> stopped;

@@ -52,11 +52,9 @@ class Replay {
 
   int run() {
     if (options_.dry_run) return show_forecast();
-    const auto matched = chosen_.count();
-    const bool counted = (options_.ids.empty() && matched > many_records) || options_.change.expect;
     if (accepted_.empty()) throw Stop(exit_code::wrong_data, "none of these can be replayed (" + refusals() + "); nothing was changed");
     confirm(options_.change, {letters_in_number(static_cast<std::int64_t>(accepted_.size())) + " of group " + chosen_.group + " will run again" + (refused() > 0 ? "; refused: " + refusals() : ""),
-                              counted ? std::optional(matched) : std::nullopt});
+                              number_to_confirm(options_, options_.change, chosen_.count())});
     const auto begun = begin();
     if (begun.accepted.empty()) throw Stop(exit_code::wrong_data, "somebody else was faster, none of these is open any more: deja dlq list; nothing was changed");
     late_ = static_cast<std::int64_t>(accepted_.size() - begun.accepted.size());

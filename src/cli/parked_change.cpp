@@ -60,10 +60,8 @@ class ParkedChange {
 
   int run() {
     choose();
-    // ids are a number that was said already
-    const bool counted = (order_.ids.empty() && static_cast<std::int64_t>(chosen_.size()) > many_records) || order_.change.expect;
     confirm(order_.change, {in_number(chosen_.size()) + (group_.empty() ? "" : " of group " + group_) + words_.happens,
-                            counted ? std::optional(static_cast<std::int64_t>(chosen_.size())) : std::nullopt});
+                            number_to_confirm(order_, order_.change, static_cast<std::int64_t>(chosen_.size()))});
     std::optional<Stop> stopped;
     try {
       for (const auto& [lane, records] : by_lane()) change(lane, records);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/change.h"
 #include "cli/context.h"
 
 // Which records a command is about: some by their ids, those that fit a filter, or all.
@@ -28,6 +29,9 @@ struct RecordWords {
 void add_record_choice(CLI::App& command, RecordChoice& choice, const RecordWords& words);
 /// From how many on a command asks for the number: fewer can be looked through.
 inline constexpr std::int64_t many_records = 1'000;
+
+/// What confirm() asks the number for; nothing: ids are a number that was said already, and few need none.
+std::optional<std::int64_t> number_to_confirm(const RecordChoice& choice, const ChangeOptions& change, std::int64_t records);
 
 /// Throws Stop (64) unless it is one of the three.
 void check_choice(const RecordChoice& choice, const RecordWords& words);
