@@ -94,6 +94,17 @@ def await_outage(world, program):
     wait_until(lambda: (program.report.hits()["after-pause-shown"] and shown()) or not program.alive() or program.stopped(), PATIENCE, "the shown pause")
 
 
+def park_for_a_day(world, *doings):
+    """The first record fails, and the others wait behind it, until somebody makes it due."""
+    usual = dict(world.settings)
+    world.settings |= {"retry.backoff.base.ms": DAY, "retry.backoff.max.ms": DAY, "retry.deadline.ms": 20 * DAY}
+    world.produce_doing(*doings)
+    program = world.start()
+    wait_until(lambda: not program.alive() or program.report.hits()["after-subscribe"] and world.left() == len(doings) == world.followers() + 1, PATIENCE, "parked records")
+    world.stop(program)
+    world.settings = usual
+
+
 class Paused(Scenario):
     """A handler waits for a dependency: the cause is shown in the lane row."""
     name = "paused"
@@ -195,20 +206,18 @@ class ParkedSuspect(Parked):
             raise Broken(f"{program.name} was not killed\n{program.log_end()}")
 
 
-class ParkedOutage(Parked):
-    """A parked record waits for a dependency, and the process before ended while it did: `ending` says how."""
-    doing = ("throw:1", "unavailable", "ok", "ok", "ok", "ok")
-
-    def ending(self, world, program):
-        raise NotImplementedError
+class ParkedRefunded(Parked):
+    """A parked record waits for a dependency, and the process before was killed while it did."""
+    name, reaches = "a parked suspect that waits", ("after-parked-refund",)
 
     def begin(self, world, arms):
+        park_for_a_day(world, "throw:1", "unavailable", "ok", "ok", "ok", "ok")
         world.database.run("insert into probe_switches values ('down', true) on conflict (name) do update set value = true")
         try:
-            world.produce_doing(*self.doing)
+            world.make_due()
             first = world.start()
             await_outage(world, first)
-            self.ending(world, first)
+            first.kill()
             world.database.run(f"update deja.lanes set paused_cause = null where group_id = '{world.group}'")
             world.produce()
             program = world.start(self.extra + list(arms), self.instance)
@@ -218,25 +227,12 @@ class ParkedOutage(Parked):
         return program
 
 
-class ParkedRefunded(ParkedOutage):
-    name = "a parked suspect that waits"
-
-    def ending(self, world, program):
-        program.kill()
-
-
 class ParkedReset(Parked):
     """The log is read again from before records that are parked for a day, until somebody makes them due."""
     name, fresh, reaches = "parked records read again", True, ("after-parked-look",)
 
     def begin(self, world, arms):
-        usual = dict(world.settings)
-        world.settings |= {"retry.backoff.base.ms": DAY, "retry.backoff.max.ms": DAY, "retry.deadline.ms": 20 * DAY}
-        world.produce_doing("throw:1", "ok", "ok")
-        first = world.start()
-        wait_until(lambda: not first.alive() or first.report.hits()["after-subscribe"] and world.left() == 3 and world.followers() == 2, PATIENCE, "parked records")
-        world.stop(first)
-        world.settings = usual
+        park_for_a_day(world, "throw:1", "ok", "ok")
         world.database.run(f"update deja.lanes set next_offset = {world.ends[0] - 3}, reread_until = {world.ends[0]} where group_id = '{world.group}' and partition = 0")
         program = world.start(self.extra + list(arms), self.instance)
         wait_until(lambda: program.report.hits()["after-parked-look"] or not program.alive() or program.stopped(), PATIENCE, "the look at what is parked")

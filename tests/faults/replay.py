@@ -632,8 +632,8 @@ class WhenTheyComeFromElsewhere(Replays):
         self.assertIn("from where", self.import_(code=64))
         self.assertIn("is not there", self.import_("--from-topic", "no-such-topic", code=65))
         self.assertEqual(self.letters(), [])
+        self.drain(program)  # first, so that the patient one gets both
         self.put(record("b0", "ok", 0, b"k"), record("b1", "throw:1", 1, b"k"))
-        self.drain(program)
         program = self.start({"retry.max.attempts": 2, "retry.backoff.base.ms": 600_000, "retry.backoff.max.ms": 600_000, "start.from": "latest"}, log="patient")
         wait_until(lambda: len(self.rows("parked", "list")) == 1, 60, "a parked record", program)
         lines = [json.dumps({"key": "k", "value": script(f"b{n}", do, n).decode(), "headers": [["Idempotency-Key", f"b{n}"]], "topic": self.records, "partition": 0, "offset": 3 + n}) for n, do in ((0, "ok"), (1, "throw:1"))]

@@ -43,11 +43,12 @@ def free_port():
 
 
 class Program:
-    """A process in a session of its own, its output in a file."""
+    """A process in a session of its own; its output is added to a file, and what is read of that is its own."""
 
     def __init__(self, name, command, environment, log, folder):
         self.name, self.log = name, log
         with open(log, "ab") as out:
+            self.log_begins = out.tell()
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment,
                                             cwd=folder, start_new_session=True)
 
@@ -72,8 +73,9 @@ class Program:
             raise TimedOut(f"{self.name} did not end within {seconds} s of SIGTERM\n{self.log_end()}") from None
 
     def log_text(self):
-        with open(self.log, errors="replace") as file:
-            return file.read()
+        with open(self.log, "rb") as file:
+            file.seek(self.log_begins)
+            return file.read().decode(errors="replace")
 
     def log_end(self, lines=25):
         return "\n".join(self.log_text().splitlines()[-lines:])
