@@ -6,7 +6,7 @@ grant usage on schema :"schema" to :"consumer";
 grant select on all tables in schema :"schema" to :"consumer";
 grant insert, update on :"schema".recipes, :"schema".handlers, :"schema".lanes, :"schema".dead_letters to :"consumer";
 grant insert on :"schema".audit_log, :"schema".event_topics to :"consumer";
-grant insert, update, delete on :"schema".breakers, :"schema".parked, :"schema".retry_budget, :"schema".floods to :"consumer";
+grant insert, update, delete on :"schema".breakers, :"schema".outbox_stuck, :"schema".parked, :"schema".retry_budget, :"schema".floods to :"consumer";
 grant insert, update on :"schema".dlq_actions, :"schema".dlq_items to :"consumer";
 grant insert on :"schema".dlq_edits to :"consumer";
 grant delete on :"schema".handlers to :"consumer";

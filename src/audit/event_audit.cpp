@@ -159,8 +159,18 @@ void EventAudit::check_numbers(std::int32_t id, Lane& lane, const EventLog& log,
   const auto removed = [&](std::int64_t seq) {
     return log.any_may_be_gone ? core::EventNumbers::Removed::yes : lane.numbers.may_be_removed(seq, places_without_beginning_);
   };
+  const auto& set_aside = lane.before.set_aside;
+  const auto is_aside = [&](std::int64_t seq) {
+    const auto found = std::lower_bound(set_aside.begin(), set_aside.end(), seq, [](const auto& a, std::int64_t wanted) { return a.seq < wanted; });
+    if (found == set_aside.end() || found->seq != seq) return false;
+    if (found->discarded) {
+      --report.events;
+      ++report.events_discarded;
+    }
+    return true;
+  };
   lane.numbers.missing(1, lane.before.published_seq + 1, [&](std::int64_t seq) {
-    if (lane.orphaned.contains(seq)) return;
+    if (lane.orphaned.contains(seq) || is_aside(seq)) return;
     switch (removed(seq)) {
       case core::EventNumbers::Removed::no:
         report.add(missing_number(id, lane, seq, "missing", "this number was published and is in none of the event topics"), named_);
@@ -176,7 +186,7 @@ void EventAudit::check_numbers(std::int32_t id, Lane& lane, const EventLog& log,
   });
   std::vector<std::int64_t> waiting;
   lane.numbers.missing(lane.before.published_seq + 1, end, [&](std::int64_t seq) {
-    if (lane.orphaned.contains(seq)) return;
+    if (lane.orphaned.contains(seq) || is_aside(seq)) return;
     waiting.push_back(seq);
     if (waiting.size() < page) return;
     check_waiting(id, lane, waiting, store);

@@ -31,7 +31,7 @@ constexpr Count counts[] = {
     {"checked", &PartitionReport::checked}, {"processed", &PartitionReport::processed}, {"duplicate", &PartitionReport::duplicate},
     {"conflict", &PartitionReport::conflict}, {"expired", &PartitionReport::expired}, {"parked", &PartitionReport::parked},
     {"dead", &PartitionReport::dead}, {"discarded", &PartitionReport::discarded}, {"skipped", &PartitionReport::skipped},
-    {"events", &PartitionReport::events}, {"events_removed", &PartitionReport::events_removed}, {"missing", &PartitionReport::missing},
+    {"events", &PartitionReport::events}, {"events_discarded", &PartitionReport::events_discarded}, {"events_removed", &PartitionReport::events_removed}, {"missing", &PartitionReport::missing},
     {"doubled", &PartitionReport::doubled}, {"misordered", &PartitionReport::misordered}, {"orphaned", &PartitionReport::orphaned},
     {"unchecked", &PartitionReport::unchecked}};
 

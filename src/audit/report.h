@@ -30,6 +30,7 @@ struct PartitionReport {
   std::int64_t checked = 0;               ///< records
   std::int64_t processed = 0, duplicate = 0, conflict = 0, expired = 0, parked = 0, dead = 0, discarded = 0, skipped = 0;
   std::int64_t events = 0;          ///< committed event numbers that were checked
+  std::int64_t events_discarded = 0;  ///< set aside, since Kafka refused them, and discarded by an operator
   std::int64_t events_removed = 0;  ///< committed, but no longer in Kafka by its topic's retention: not checked
   std::int64_t missing = 0, doubled = 0, misordered = 0, orphaned = 0, unchecked = 0;  ///< of records and events
   std::vector<Finding> findings;    ///< the first of each kind

@@ -62,6 +62,9 @@ constexpr MetricRow rows[] = {
     {"deja_outbox_published_total", counter, "topic", "", "Events that Kafka acknowledged, by the source topic of their lane."},
     {"deja_outbox_publish_errors_total", counter, "topic", "",
      "Events that Kafka did not take; they stay in the outbox and are sent again. The log has the cause."},
+    {"deja_outbox_quarantined_events", gauge, "topic", "",
+     "Events that Kafka refuses, and those behind them, set aside so that others pass, by the source topic of their lane. 0 is right. "
+     "`deja outbox list` shows them with Kafka's answers. sum() over instances."},
     {"deja_outbox_publish_duration_seconds", histogram, "topic", "latency",
      "From handing an event to the producer until Kafka acknowledged it, by the source topic of its lane."},
     // Keys

@@ -51,7 +51,7 @@ class Producer::Impl {
   }
 
   Sent send(const std::shared_ptr<DeliveryTarget>& target, std::int64_t seq, const core::OutboundEvent& event, const std::string& number,
-            std::string& error) {
+            Refusal& refusal) {
     HeadersPointer headers(rd_kafka_headers_new(event.headers.size() + 1));
     for (const auto& h : event.headers)
       rd_kafka_header_add(headers.get(), h.name.data(), static_cast<ssize_t>(h.name.size()), h.value.has_value() ? h.value.view().data() : nullptr,
@@ -69,7 +69,7 @@ class Producer::Impl {
       return Sent::yes;
     }
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) return Sent::queue_full;
-    error = std::string(rd_kafka_err2name(code)) + ": " + rd_kafka_err2str(code);
+    refusal = refusal_of(code);
     return Sent::refused;
   }
 
@@ -83,9 +83,7 @@ class Producer::Impl {
     const std::unique_ptr<InFlight> in_flight(static_cast<InFlight*>(message->_private));
     if (self.silent_) return;
     try {
-      std::string error;
-      if (message->err) error = std::string(rd_kafka_err2name(message->err)) + ": " + rd_kafka_err2str(message->err);
-      in_flight->target->delivered(in_flight->seq, self.generation_, error);
+      in_flight->target->delivered(in_flight->seq, self.generation_, message->err ? std::optional(refusal_of(message->err)) : std::nullopt);
     } catch (const std::exception& e) {
       self.log_.error("a defect in a delivery callback", {{"error", std::string(e.what())}});
     }
@@ -108,8 +106,8 @@ Producer::Producer(const Settings& settings, const std::string& client_id, std::
     : impl_(std::make_unique<Impl>(settings, client_id, generation, log)) {}
 Producer::~Producer() = default;
 Producer::Sent Producer::send(const std::shared_ptr<DeliveryTarget>& target, std::int64_t seq, const core::OutboundEvent& event,
-                              const std::string& number, std::string& error) {
-  return impl_->send(target, seq, event, number, error);
+                              const std::string& number, Refusal& refusal) {
+  return impl_->send(target, seq, event, number, refusal);
 }
 int Producer::poll(std::chrono::milliseconds timeout) { return impl_->poll(timeout); }
 bool Producer::flush(std::chrono::milliseconds timeout) { return impl_->flush(timeout); }

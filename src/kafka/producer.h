@@ -3,12 +3,14 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/log.h"
 #include "core/outbound_event.h"
+#include "kafka/refusal.h"
 
 namespace deja::kafka {
 
@@ -16,8 +18,8 @@ namespace deja::kafka {
 class DeliveryTarget {
  public:
   virtual ~DeliveryTarget() = default;
-  /// `error` is empty when Kafka has the event on all in-sync replicas. Otherwise it was refused for good.
-  virtual void delivered(std::int64_t seq, std::uint64_t producer_generation, const std::string& error) = 0;
+  /// Without a refusal Kafka has the event on all in-sync replicas. With one it was refused for good.
+  virtual void delivered(std::int64_t seq, std::uint64_t producer_generation, const std::optional<Refusal>& refusal) = 0;
 };
 
 /// The idempotent producer: acks=all, no local time-out, so that Kafka keeps the order in which events were sent.
@@ -31,9 +33,9 @@ class Producer {
   ~Producer();
 
   enum class Sent { yes, queue_full, refused };
-  /// The bytes are copied. `number`: sent along as core::event_number_header. `refused`: the error is in `error`, and the same event would be refused again.
+  /// The bytes are copied. `number`: sent along as core::event_number_header. `refused`: why is in `refusal`, and the same event would be refused again.
   Sent send(const std::shared_ptr<DeliveryTarget>& target, std::int64_t seq, const core::OutboundEvent& event, const std::string& number,
-            std::string& error);
+            Refusal& refusal);
   /// Serves deliveries for up to `timeout`; returns how many.
   int poll(std::chrono::milliseconds timeout);
   /// Waits for what was sent. False: some is still under way.

@@ -11,7 +11,8 @@ AbandonedLanes::AbandonedLanes(const std::string& schema, const std::string& gro
     : group_(group),
       // a program is seen every five seconds; one that was not for half a minute was killed
       find_(with_schema("with registered as (select *, running and last_seen > clock_timestamp() - interval '30 seconds' as lives from {schema}.handlers), "
-                        "waiting as (select l.id, l.group_id, l.topic, l.partition, l.lane, greatest(0, l.next_event_seq - 1 - greatest(l.published_seq, l.abandoned_seq)) as events, "
+                        "waiting as (select l.id, l.group_id, l.topic, l.partition, l.lane, greatest(0, l.next_event_seq - 1 - greatest(l.published_seq, l.abandoned_seq)) + "
+                        "(select count(*) from {schema}.outbox_stuck s where s.lane = l.id and s.state <> 'discarded' and s.seq > l.abandoned_seq) as events, "
                         "(select count(*) from {schema}.parked p where p.lane = l.id and p.id > l.abandoned_parked) as parked, "
                         "l.lane >= coalesce((select z.lane_count from {schema}.lanes z where z.group_id = l.group_id and z.topic = l.topic and "
                         "z.partition = l.partition and z.lane = 0), 1) as surplus from {schema}.lanes l where ($1 = '' or l.group_id = $1)) "

@@ -111,7 +111,9 @@ std::vector<OutboxRow> Admin::outbox() {
   // Numbers have no gaps, so what is unpublished is a subtraction, and its oldest event is the next number.
   const auto result = ask("select l.group_id, l.topic, l.partition, l.lane, l.next_event_seq - 1 - l.published_seq, "
                           "(select extract(epoch from clock_timestamp() - o.at)::float8 from {schema}.outbox o where o.lane = l.id and "
-                          "o.seq = l.published_seq + 1 and l.next_event_seq > l.published_seq + 1 limit 1) from {schema}.lanes l where" +
+                          "o.seq = l.published_seq + 1 and l.next_event_seq > l.published_seq + 1 limit 1), "
+                          "(select s.topic || ': ' || s.error from {schema}.outbox_stuck s where s.lane = l.id and s.state <> 'discarded' and s.error is not null order by s.stuck_at desc limit 1), "
+                          "(select count(*) from {schema}.outbox_stuck s where s.lane = l.id and s.state <> 'discarded') from {schema}.lanes l where" +
                               in_group + "order by 1, 2, 3, 4",
                           {group_});
   std::vector<OutboxRow> rows;
@@ -124,6 +126,8 @@ std::vector<OutboxRow> Admin::outbox() {
     row.lane = c.number();
     row.unpublished = c.number();
     row.oldest_age = c.maybe_real();
+    row.stuck_cause = c.maybe_text();
+    row.stuck = c.number();
     rows.push_back(std::move(row));
   }
   return rows;

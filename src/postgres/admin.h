@@ -32,6 +32,8 @@ struct OutboxRow {
   std::string group, topic;
   std::int64_t partition = 0, lane = 0, unpublished = 0;
   std::optional<double> oldest_age;  ///< seconds
+  std::optional<std::string> stuck_cause;  ///< what Kafka said last of events that were set aside
+  std::int64_t stuck = 0;                  ///< events that were set aside
 };
 
 /// Of the processes that are alive, the worst.

@@ -80,9 +80,18 @@ std::vector<AuditLane> AuditStore::lanes(const std::string& group) {
       lanes.push_back(std::move(lane));
     }
     read_moves(group, lanes);
+    read_set_aside(group, lanes);
     connection_.exec("rollback");
     return lanes;
   });
+}
+
+void AuditStore::read_set_aside(const std::string& group, std::vector<AuditLane>& lanes) {
+  std::map<std::int32_t, AuditLane*> by_id;
+  for (auto& lane : lanes) by_id[lane.id] = &lane;
+  for (const auto& r : connection_.exec_params(sql("select s.lane, s.seq, s.state = 'discarded' from {schema}.outbox_stuck s join {schema}.lanes l on l.id = s.lane "
+                                                   "where l.group_id = $1 order by 1, 2"), {group}))
+    by_id.at(r[0].as<std::int32_t>())->set_aside.push_back({r[1].as<std::int64_t>(), r[2].as<bool>()});
 }
 
 void AuditStore::read_moves(const std::string& group, std::vector<AuditLane>& lanes) {

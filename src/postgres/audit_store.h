@@ -26,6 +26,11 @@ struct AuditLane {
   core::Uuid incarnation;
   std::string ordering;  ///< in words, as core::LaneMap has it
   core::LaneHistory history;
+  struct Aside {
+    std::int64_t seq = 0;
+    bool discarded = false;
+  };
+  std::vector<Aside> set_aside;  ///< events that Kafka refused and those behind them (O2), by their numbers
 };
 
 /// Which dead letters and parked records concern the log of now.
@@ -139,6 +144,7 @@ class AuditStore {
 
  private:
   std::string sql(std::string_view text) const;
+  void read_set_aside(const std::string& group, std::vector<AuditLane>& lanes);
   void read_moves(const std::string& group, std::vector<AuditLane>& lanes);
   const std::vector<std::string>& key_tables();
   std::string all_keys();

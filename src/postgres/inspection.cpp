@@ -27,6 +27,7 @@ constexpr std::array wanted_rights = {
     Right{"outbox_1", "select,insert,truncate"},
     Right{"outbox_2", "select,insert,truncate"},
     Right{"outbox", "select"},
+    Right{"outbox_stuck", "select,insert,update,delete"},
     Right{"dead_letters", "select,insert,update"},
     Right{"breakers", "select,insert,update,delete"},
     Right{"parked", "select,insert,update,delete"},

@@ -65,7 +65,7 @@ LaneStore::LaneStore(std::string schema, std::string instance) : schema_(std::mo
                 "select $1, $2, $3::int, n, $4::bigint, $5::int, $6::int, $7, i.incarnation "
                 "from generate_series(0, $5::int - 1) n, (select gen_random_uuid() as incarnation) i on conflict do nothing");
   const std::string of_partition = " from {schema}.lanes where group_id = $1 and topic = $2 and partition = $3::int order by lane";
-  partition_ = sql(std::string("select ") + map_columns + ", next_offset, next_event_seq - 1 - published_seq, " + parked_of + ", " + holding_of + of_partition);
+  partition_ = sql(std::string("select ") + map_columns + ", next_offset, next_event_seq - 1 - published_seq + (select count(*) from {schema}.outbox_stuck s where s.lane = lanes.id and s.state <> 'discarded'), " + parked_of + ", " + holding_of + of_partition);
   partition_locked_ = sql("select 1" + of_partition + " for update");
   join_ = sql("insert into {schema}.lanes (group_id, topic, partition, lane, next_offset, incarnation, leader_epoch, witness_offset, "
               "witness_timestamp, witness_digest, reread_until, pause_reason, dead_letter_at, dead_letter_reason) "

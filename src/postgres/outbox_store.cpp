@@ -41,8 +41,12 @@ std::string OutboxStore::insert_sql(const Connection& c, int segment, std::int32
 }
 
 std::vector<StoredEvent> OutboxStore::read(Connection& c, std::int32_t lane, std::int64_t from, std::int64_t until, int limit) const {
+  return read_events(c.exec_params(read_, {std::to_string(lane), std::to_string(from), std::to_string(until), std::to_string(limit)}));
+}
+
+std::vector<StoredEvent> read_events(const pqxx::result& rows) {
   std::vector<StoredEvent> events;
-  for (const auto& r : c.exec_params(read_, {std::to_string(lane), std::to_string(from), std::to_string(until), std::to_string(limit)})) {
+  for (const auto& r : rows) {
     StoredEvent stored;
     stored.seq = r[0].as<std::int64_t>();
     stored.event.id = core::parse_uuid(r[1].c_str()).value();

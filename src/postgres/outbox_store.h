@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <pqxx/pqxx>
+
 #include "core/outbound_event.h"
 #include "postgres/connection.h"
 
@@ -15,6 +17,9 @@ struct StoredEvent {
   std::int64_t seq = 0;
   core::OutboundEvent event;
 };
+
+/// Of rows (seq, event_id, topic, partition, key, value, headers).
+std::vector<StoredEvent> read_events(const pqxx::result& rows);
 
 class OutboxStore {
  public:

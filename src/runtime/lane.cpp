@@ -46,6 +46,7 @@ Next Lane::step(Worker& worker) {
     next = Next::idle();
   }
   const std::lock_guard lock(mutex_);
+  if (!close_by_) next = wake_for_aside(next);
   running_ = false;
   unsettled_ = doubtful_ || verify_ || !current_.empty();
   return next;
@@ -118,7 +119,7 @@ Next Lane::work(Worker& worker) {
     refund_parked(worker);
     return behind() && row_.pause_reason.empty() && !gave_up_ && now >= std::max(not_before_, no_room_until_) && load_batch() ? run_batch(worker) : close_step(worker);
   }
-  fill_outbox(worker);
+  tend_outbox(worker, false);
   if (lost) return look_at_loss(worker);
   if (!row_.pause_reason.empty()) {
     set_pause("paused by an operator: " + row_.pause_reason, "operator");
@@ -392,9 +393,9 @@ Next Lane::close_step(Worker& worker) {
   const auto now = context_.clock.now();
   refund_start(worker);
   refund_parked(worker);
-  fill_outbox(worker);
+  tend_outbox(worker, true);
   outbox_->pump();
-  if (outbox_->unpublished() > 0 && !closing_time_is_over()) return Next::at(now + milliseconds(50));
+  if ((outbox_->unpublished() > 0 || tried_again_) && !closing_time_is_over()) return Next::at(now + milliseconds(50));
   mark_published(worker, outbox_->unpublished() == 0);
   finish_closing();
   return Next::idle();
@@ -413,6 +414,7 @@ bool Lane::closing_time_is_over() const {
 
 void Lane::finish_closing() {
   if (outbox_) outbox_->abandon();
+  forget_aside();
   need_no_more();
   current_.clear();
   if (closed_.exchange(true)) return;

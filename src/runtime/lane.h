@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -122,6 +123,13 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   bool closing_time_is_over() const;
   void settle(Worker& worker);
   void fill_outbox(Worker& worker);
+  void tend_outbox(Worker& worker, bool closing);
+  void reload_aside(Worker& worker);
+  void set_aside(Worker& worker);
+  void settle_tried(Worker& worker);
+  void try_again(Worker& worker);
+  void forget_aside();
+  Next wake_for_aside(Next next) const;
   bool load_batch();
   Next run_batch(Worker& worker);
   core::BatchShape next_shape();
@@ -243,6 +251,15 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   std::uint32_t failures_ = 0;              // in a row, for the delay
   core::Steady::time_point not_before_{}, last_commit_{};
   bool gave_up_ = false;                                   // the process has to end: no more batches
+  // Events that were set aside.
+  struct Aside {
+    std::uint32_t failures = 0;  // in a row
+    core::Steady::time_point not_before{};
+    std::int64_t page = 1;       // so many go together: one, while the one that is refused is looked for
+  };
+  std::map<std::string, Aside> aside_;     // topics that have events which wait
+  std::shared_ptr<Resending> tried_again_;
+  bool aside_stale_ = false;               // an operator may have changed what there is
   std::optional<core::Steady::time_point> waits_for_row_;  // since when another owner's transaction holds it
   bool look_for_witness_ = true;                           // not any more when it is known to be gone
 };

@@ -43,8 +43,12 @@ bool Lane::take_over(Worker& worker) {
   set_row(*row);
   // the owner before did not hand over in order (R1)
   load_parked(worker, row->suspects.records >= static_cast<std::int32_t>(context_.batch_max_records));
+  const auto aside = context_.stores.stuck.load(worker.connection(), row->id, row->published_seq);
+  DEJA_FAILPOINT(after_aside_load);
+  forget_aside();
+  for (const auto& topic : aside.waiting) aside_[topic];
   auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, core::event_number_prefix(context_.batch.group, row->id),
-                                             row->published_seq, row->next_event_seq,
+                                             row->published_seq, row->next_event_seq, aside,
                                              [lane = weak_from_this(), this] {
                                                const auto alive = lane.lock();
                                                if (!alive) return;
@@ -54,6 +58,9 @@ bool Lane::take_over(Worker& worker) {
                                                  closing = close_by_.has_value();
                                                }
                                                if (closing) scheduler_.wake(alive);  // its last events are out
+                                             },
+                                             [lane = weak_from_this(), this] {
+                                               if (const auto alive = lane.lock()) scheduler_.wake(alive);
                                              });
   relay_.add(outbox);
   suspects_ = core::Suspects(row->suspects);
@@ -230,6 +237,7 @@ void Lane::fence() {
   plan_.reset();
   link_losses_ = {};
   forget_parked();
+  forget_aside();
   DEJA_FAILPOINT(after_fence);
   const std::lock_guard lock(mutex_);
   if (outbox_) outbox_->abandon();

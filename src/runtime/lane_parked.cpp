@@ -226,6 +226,7 @@ void Lane::take_changes_of_operators(Worker& worker) {
 void Lane::remember(const ParkedChanges& changes) {
   const auto now = context_.clock.now();
   if (changes.reloaded) {
+    aside_stale_ = true;  // the version is one for all that operators change
     auto reloaded = remembered(*changes.reloaded, now);
     reloaded.still_tried(parked_);
     parked_ = std::move(reloaded);

@@ -10,7 +10,7 @@ namespace deja::runtime {
 
 Relay::Relay(Settings settings, std::string client_id, core::BackoffPolicy backoff, core::Log& log)
     : settings_(std::move(settings)), client_id_(std::move(client_id)), backoff_(backoff), log_(log),
-      random_(std::random_device{}()), producer_(std::make_unique<kafka::Producer>(settings_, client_id_, generation_, log_)) {}
+      random_(std::random_device{}()), producer_(std::make_unique<kafka::Producer>(settings_, client_id_, generation_, log_)), resender_(settings_, client_id_, log_) {}
 
 Relay::~Relay() { stop(); }
 
@@ -24,6 +24,7 @@ void Relay::stop() {
     stopping_ = true;
   }
   wake_.notify_all();
+  resender_.stop();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -41,13 +42,14 @@ bool Relay::with_producer(const std::function<bool(kafka::Producer&)>& send) {
   return sent;
 }
 
-void Relay::failed(std::uint64_t generation, const std::string& topic, const std::string& error) {
+void Relay::failed(std::uint64_t generation, const std::string& topic, const std::string& error, bool aside) {
+  if (aside) got_on_ = true;
   if (!is_current(generation) || failed_generation_.exchange(generation) == generation) return;
   {
     const std::lock_guard lock(mutex_);
     trouble_ = "Kafka refuses an event for topic " + topic + ": " + error;
   }
-  log_.error("Kafka refuses an event; it and what follows it in its lane are kept in the outbox and tried again", {{"topic", topic}, {"error", error}});
+  if (!aside) log_.error("Kafka refuses an event; it and what follows it in its lane are kept in the outbox and tried again", {{"topic", topic}, {"error", error}});
 }
 
 std::string Relay::trouble() const {
@@ -61,9 +63,9 @@ void Relay::run() {
       rebuild();
       continue;
     }
-    const int deliveries = producer_->poll(std::chrono::milliseconds(50));
+    producer_->poll(std::chrono::milliseconds(50));
     DEJA_FAILPOINT(after_delivery_poll);
-    if (deliveries > 0 && failures_ > 0 && nothing_refused()) {
+    if (failures_ > 0 && failed_generation_ != generation_ && nothing_refused()) {
       failures_ = 0;
       const std::lock_guard lock(mutex_);
       trouble_.clear();
@@ -78,6 +80,7 @@ void Relay::rebuild() {
     producer_.reset();
     ++generation_;
   }
+  if (got_on_.exchange(false)) failures_ = 0;
   {
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, core::full_jitter(backoff_, ++failures_, random_.unit()), [&] { return stopping_.load(); });

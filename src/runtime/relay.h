@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/random.h"
 #include "kafka/producer.h"
+#include "runtime/resender.h"
 
 namespace deja::runtime {
 
@@ -36,8 +37,10 @@ class Relay {
   /// Calls `send` with the producer in use, which is not replaced meanwhile.
   bool with_producer(const std::function<bool(kafka::Producer&)>& send);
   bool is_current(std::uint64_t generation) const { return generation == generation_; }
-  /// Kafka refused an event for good.
-  void failed(std::uint64_t generation, const std::string& topic, const std::string& error);
+  /// Kafka refused an event for good; `aside`: it is set aside, so that the next try is another one.
+  void failed(std::uint64_t generation, const std::string& topic, const std::string& error, bool aside);
+  /// For what was set aside.
+  Resender& resender() { return resender_; }
   /// Why events are not published, in words; empty when they are.
   std::string trouble() const;
 
@@ -57,13 +60,14 @@ class Relay {
   std::shared_mutex producer_mutex_;
   std::unique_ptr<kafka::Producer> producer_;
   std::atomic<std::uint64_t> failed_generation_{0};
-  std::atomic<bool> queue_was_full_{false}, stopping_{false};
+  std::atomic<bool> queue_was_full_{false}, stopping_{false}, got_on_{false};
   std::uint32_t failures_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::string trouble_;
   std::vector<std::weak_ptr<LaneOutbox>> outboxes_;
   std::thread thread_;
+  Resender resender_;
 };
 
 }  // namespace deja::runtime

@@ -14,6 +14,7 @@
 #include "postgres/outbox_store.h"
 #include "postgres/parked_store.h"
 #include "postgres/replay_store.h"
+#include "postgres/stuck_store.h"
 
 namespace deja::runtime {
 
@@ -21,7 +22,7 @@ namespace deja::runtime {
 struct Stores {
   Stores(const std::string& schema, const std::string& group, const std::string& instance, const std::string& build, std::chrono::milliseconds flood_window, std::int64_t most_replays_parked = 250)
       : lanes(schema, instance), keys(schema), outbox(schema), dead_letters(schema, group, build), audit_log(schema), event_topics(schema, group),
-        breakers(schema, group, instance), parked(schema, group, build), budget(schema, group), floods(schema, group, instance, flood_window), replays(schema, group, most_replays_parked) {}
+        breakers(schema, group, instance), parked(schema, group, build), budget(schema, group), floods(schema, group, instance, flood_window), replays(schema, group, most_replays_parked), stuck(schema) {}
 
   postgres::LaneStore lanes;
   postgres::KeyStore keys;
@@ -34,6 +35,7 @@ struct Stores {
   postgres::BudgetStore budget;
   postgres::FloodStore floods;
   postgres::ReplayStore replays;
+  postgres::StuckStore stuck;
 };
 
 }  // namespace deja::runtime

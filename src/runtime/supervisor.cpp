@@ -302,6 +302,8 @@ void Supervisor::measure_database() {
   std::map<std::pair<std::string, std::string>, postgres::WaitingRecords> parked;
   for (auto& count : context_.stores.parked.count(c, ids)) parked[{count.topic, count.handler}] = count;
   DEJA_FAILPOINT(after_parked_count);
+  auto aside = context_.stores.stuck.count(c, ids);
+  DEJA_FAILPOINT(after_aside_count);
   const auto keys = registry_.keys(c);
   DEJA_FAILPOINT(after_key_count);
   for (const auto& [topic, handler] : topics_and_handlers_) {
@@ -312,6 +314,7 @@ void Supervisor::measure_database() {
     context_.metrics.gauge("deja_parked_records", {topic, handler}).set(static_cast<double>(p.records));
     context_.metrics.gauge("deja_parked_oldest_age_seconds", {topic, handler}).set(p.oldest_age_seconds);
     context_.metrics.gauge("deja_outbox_oldest_age_seconds", {topic}).set(oldest_event[topic]);
+    context_.metrics.gauge("deja_outbox_quarantined_events", {topic}).set(static_cast<double>(aside[topic]));
     context_.metrics.gauge("deja_keys_estimated", {handler}).set(static_cast<double>(keys.estimated));
     context_.metrics.gauge("deja_key_generations", {handler}).set(static_cast<double>(keys.generations));
   }

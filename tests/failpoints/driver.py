@@ -53,7 +53,6 @@ UNREACHED = {
     "after-resume": "40,000 queued records",
     "after-log-lost": "a log whose wanted offset was deleted: the partition stops, which ends the run",
     "after-loss-look": "as after-log-lost",
-    "after-producer-rebuilt": "an event that Kafka refuses for good holds its lane",
     "after-leave": "Postgres away for longer than the group is kept",
     "after-join-again": "as after-leave",
     "after-idle-holder-ended": "an owner before that stands idle in its transaction: only a stopped one, which no recording has",

@@ -208,7 +208,7 @@ class ParkedSuspect(Parked):
 
 class ParkedRefunded(Parked):
     """A parked record waits for a dependency, and the process before was killed while it did."""
-    name, reaches = "a parked suspect that waits", ("after-parked-refund",)
+    name, fresh, reaches = "a parked suspect that waits", True, ("after-parked-refund",)
 
     def begin(self, world, arms):
         park_for_a_day(world, "throw:1", "unavailable", "ok", "ok", "ok", "ok")
@@ -335,6 +335,23 @@ class ReplayedHeld(Scenario):
         return world.start(self.extra + list(arms), self.instance)
 
 
+class Refused(Scenario):
+    """Nobody may write to the topic of the events for a while: they are set aside, and come back."""
+    name = "refused events"
+    reaches = ("after-producer-rebuilt", "after-aside-written", "after-set-aside", "after-aside-read", "after-tried-again", "after-aside-settled", "after-aside-done")
+
+    def begin(self, world, arms):
+        world.cluster.forbid_writes(world.events)
+        try:
+            world.produce_doing("ok", "emit:3", "reject", "ok", key=lambda number: b"s%d" % (number % 2))
+            program = world.start(self.extra + list(arms), self.instance)
+            wait_until(lambda: world.aside() and program.report.hits()["after-aside-done"] or not program.alive() or program.stopped(), PATIENCE, "events set aside")
+            world.produce()
+        finally:
+            world.cluster.allow_writes(world.events)
+        return program
+
+
 class Rebalanced(Scenario):
     """A second member joins."""
     name, instance = "rebalance", None
@@ -350,6 +367,6 @@ class Rebalanced(Scenario):
 
 
 SCENARIOS = [Scenario(), Fresh(), Moved(), Doubt(), Quiet(), Added(), Rebalanced(), Fenced(), Rotated(), Touched(), Paused(), Refunded(), Marked(), Restored(),
-             Reset(), Gapped(), Parked(), ParkedSuspect(), ParkedRefunded(), ParkedReset(), Operated(), OperatedLive(), Flooded(), Reordered(),
+             Reset(), Gapped(), Refused(), Parked(), ParkedSuspect(), ParkedRefunded(), ParkedReset(), Operated(), OperatedLive(), Flooded(), Reordered(),
              Lingering(), Replayed(), ReplayedHeld()]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -177,12 +177,15 @@ class World:
             self.markers += 1
 
     def left(self):
-        """Records that are not consumed, those that are parked, and replays that have not ended."""
+        """Records that are not consumed, those that are parked, events that are set aside, and replays that have not ended."""
         rows = self.database.rows(f"select partition, next_offset, (select count(*) from deja.parked p where p.group_id = l.group_id and p.partition = l.partition) as parked "
                                   f"from deja.lanes l where group_id = '{self.group}'")
         found, parked = {row["partition"]: row["next_offset"] for row in rows}, sum(row["parked"] for row in rows)
         replays = self.database.value(f"select count(*) from deja.dlq_actions where group_id = '{self.group}' and state = 'running'")
-        return parked + replays + sum(max(0, end - found.get(partition, 0)) for partition, end in enumerate(self.ends))
+        return parked + replays + self.aside() + sum(max(0, end - found.get(partition, 0)) for partition, end in enumerate(self.ends))
+
+    def aside(self):
+        return self.database.value(f"select count(*) from deja.outbox_stuck s join deja.lanes l on l.id = s.lane where l.group_id = '{self.group}'")
 
     # --- waiting
 

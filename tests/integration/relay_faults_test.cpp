@@ -128,7 +128,7 @@ TEST_P(RelayFaults, E4_AfterAFatalErrorTheProducerIsRebuiltAndWhatIsNotAcknowled
   deja::ops::PrometheusMetrics metrics("group");
   if (request == init_producer_id_request) play(request, error, 2);
   Relay relay({{"bootstrap.servers", brokers()}, {"linger.ms", "1"}, {"batch.num.messages", "20"}}, "relay-test", {5ms, 50ms}, log);
-  auto outbox = std::make_shared<LaneOutbox>(relay, metrics, "in", "g/1/", 0, 1, [] {});
+  auto outbox = std::make_shared<LaneOutbox>(relay, metrics, "in", "g/1/", 0, 1, deja::postgres::StuckView{}, [] {}, [] {});
   relay.add(outbox);
   relay.start();
 
@@ -156,10 +156,66 @@ TEST_P(RelayFaults, E4_AfterAFatalErrorTheProducerIsRebuiltAndWhatIsNotAcknowled
   EXPECT_EQ(next, events);
 }
 
+class RefusedEvents : public RelayFaults {
+ protected:
+  static OutboundEvent keyed(const std::string& key, int n) {
+    OutboundEvent event;
+    event.topic = "out";
+    event.key = key;
+    event.value = std::to_string(n);
+    return event;
+  }
+  static std::vector<std::int64_t> numbers(const std::vector<deja::postgres::EventAside>& events) {
+    std::vector<std::int64_t> found;
+    for (const auto& e : events) found.push_back(e.seq);
+    return found;
+  }
+};
+
+// GetParam().first: how many of the three events the refusal is about.
+TEST_P(RefusedEvents, O2_RefusedAloneItIsToBeSetAsideWithThoseThatFollow) {
+  const auto [refused, error] = GetParam();
+  Quiet log;
+  deja::ops::PrometheusMetrics metrics("group");
+  play(produce_request, error, 2);  // all three in one request, then the first one alone
+  Relay relay({{"bootstrap.servers", brokers()}, {"linger.ms", "500"}}, "relay-test", {5ms, 50ms}, log);
+  auto outbox = std::make_shared<LaneOutbox>(relay, metrics, "in", "g/1/", 0, 1, deja::postgres::StuckView{}, [] {}, [] {});
+  relay.add(outbox);
+  relay.start();
+  outbox->committed(1, {keyed("a", 1), keyed("a", 2), keyed("b", 3)});
+  outbox->pump();
+
+  ASSERT_TRUE(await([&] { return static_cast<std::int16_t>(outbox->to_set_aside(10).size()) == refused; })) << outbox->to_set_aside(10).size();
+  const auto refusals = outbox->to_set_aside(10);
+  EXPECT_FALSE(refusals.front().error.empty());
+  EXPECT_TRUE(refusals[1].error.empty()) << "it was not asked";
+  EXPECT_EQ(outbox->acknowledged(), 0) << "nothing is passed before it is in the table";
+  EXPECT_EQ(numbers(outbox->to_set_aside(1)), std::vector<std::int64_t>{1});
+  outbox->set_aside(refusals);
+  ASSERT_TRUE(await([&] { return outbox->acknowledged() == 3; })) << outbox->acknowledged();
+  EXPECT_TRUE(await([&] { return relay.trouble().empty(); })) << relay.trouble();
+
+  outbox->committed(4, {keyed("a", 4), keyed("b", 5)});
+  outbox->pump();
+  EXPECT_EQ(numbers(outbox->to_set_aside(10)), (refused == 3 ? std::vector<std::int64_t>{4, 5} : std::vector<std::int64_t>{4}));
+  outbox->released("out", {*refusals.front().key_id}, true);
+  outbox->pump();
+  EXPECT_TRUE(outbox->to_set_aside(10).empty()) << "what is not in the table yet goes the usual way";
+  ASSERT_TRUE(await([&] { return outbox->acknowledged() == 5; })) << outbox->acknowledged();
+  relay.stop();
+  std::vector<int> found;
+  for (const int n : published())
+    if (std::find(found.begin(), found.end(), n) == found.end()) found.push_back(n);
+  EXPECT_EQ(found, (refused == 3 ? std::vector<int>{4, 5} : std::vector<int>{3, 5, 4})) << "4 waited, and others did not wait for it";
+}
+
+INSTANTIATE_TEST_SUITE_P(Errors, RefusedEvents,
+                         ::testing::Values(std::pair(std::int16_t{2}, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), std::pair(std::int16_t{3}, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)),
+                         [](const auto& each) { return each.param.first == 2 ? "OfTheEvent" : "OfTheTopic"; });
+
 INSTANTIATE_TEST_SUITE_P(Errors, RelayFaults,
                          ::testing::Values(std::pair(produce_request, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER),
                                            std::pair(produce_request, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH),
-                                           std::pair(produce_request, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED),
                                            std::pair(produce_request, RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS),
                                            std::pair(init_producer_id_request, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED)),
                          [](const auto& each) {

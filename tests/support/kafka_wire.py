@@ -11,6 +11,7 @@ import time
 from collections import namedtuple
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, OFFSET_FETCH, CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS = 0, 1, 2, 3, 9, 19, 20, 21
+CREATE_ACLS, DELETE_ACLS, ALTER_CONFIGS = 30, 31, 44
 NO_ERROR, UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_LEADER, TOPIC_EXISTS = 0, 3, 5, 6, 36
 TOO_FEW_BROKERS = 38  # for one replica: the only broker missed its heartbeats, on a busy machine
 LATEST, EARLIEST = -1, -2
@@ -236,12 +237,11 @@ class Cluster:
 
     @_while_electing
     def create_topic(self, topic, partitions, **settings):
-        _, controller = self._metadata(None)
         body = struct.pack(">i", 1) + _text(topic) + struct.pack(">ihi", partitions, 1, 0)
         body += struct.pack(">i", len(settings))
         for name, value in settings.items():
             body += _text(name.replace("_", ".")) + _text(str(value))
-        reply = self._call(controller or self.bootstrap, CREATE_TOPICS, 2, body + struct.pack(">i?", 30000, False))
+        reply = self._call(self._controller(), CREATE_TOPICS, 2, body + struct.pack(">i?", 30000, False))
         reply.take("ii")
         reply.text()
         error = reply.take("h")
@@ -252,9 +252,8 @@ class Cluster:
 
     def delete_topic(self, topic):
         """Does nothing when it is not there; returns when it is gone."""
-        _, controller = self._metadata(None)
         body = struct.pack(">i", 1) + _text(topic) + struct.pack(">i", 30000)
-        reply = self._call(controller or self.bootstrap, DELETE_TOPICS, 1, body)
+        reply = self._call(self._controller(), DELETE_TOPICS, 1, body)
         reply.take("ii")
         reply.text()
         error = reply.take("h")
@@ -266,6 +265,36 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{topic} is still there")
             time.sleep(0.05)
+
+    def alter_topic(self, topic, **settings):
+        body = struct.pack(">ib", 1, 2) + _text(topic) + struct.pack(">i", len(settings))
+        for name, value in settings.items():
+            body += _text(name.replace("_", ".")) + struct.pack(">b", 0) + _text(str(value))
+        reply = self._call(self._controller(), ALTER_CONFIGS, 0, body + struct.pack(">?", False))
+        reply.take("ii")
+        error = reply.take("h")
+        if error:
+            raise KafkaError(f"altering {topic} ({reply.text()})", error)
+
+    def forbid_writes(self, topic):
+        """To everybody, until allow_writes()."""
+        body = struct.pack(">ib", 1, 2) + _text(topic) + struct.pack(">b", 3) + _text("User:ANONYMOUS") + _text("*") + struct.pack(">bb", 4, 2)
+        reply = self._call(self._controller(), CREATE_ACLS, 1, body)
+        reply.take("ii")
+        error = reply.take("h")
+        if error:
+            raise KafkaError(f"forbidding writes to {topic} ({reply.text()})", error)
+
+    def allow_writes(self, topic):
+        body = struct.pack(">ib", 1, 2) + _text(topic) + struct.pack(">b", 3) + _text(None) + _text(None) + struct.pack(">bb", 1, 1)
+        reply = self._call(self._controller(), DELETE_ACLS, 1, body)
+        reply.take("ii")
+        error = reply.take("h")
+        if error:
+            raise KafkaError(f"allowing writes to {topic} ({reply.text()})", error)
+
+    def _controller(self):
+        return self._metadata(None)[1] or self.bootstrap
 
     def topics(self):
         reply = self._call(self.bootstrap, METADATA, 1, struct.pack(">i", -1))
