@@ -43,7 +43,7 @@ class Replay {
         schema_(config_.text("postgres.schema")) {
     const auto group = context.group(config_);
     if (options.ids.empty() && group.empty()) throw Stop(exit_code::usage, "dlq replay: of which group? Give --group GROUP or set group.id");
-    connection_ = open_postgres(config_, "dlq replay", options.dry_run);
+    connection_ = options.dry_run ? open_postgres(config_, "dlq replay") : open_for_change(config_, "dlq replay");
     postgres::check_schema(*connection_, schema_);
     chosen_ = choose_letters(*connection_, schema_, group, options, filter_, "open", "replayed");
     admin_.emplace(*connection_, schema_);
