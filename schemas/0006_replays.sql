@@ -7,6 +7,7 @@ alter table {schema}.parked
   add column attempts_before  integer not null default 0,     -- of `attempt`: those before the replay
   add column paced            boolean not null default false, -- by its replay's own rate, and not by the retry budget
   add column edited           boolean not null default false, -- keeps its key and digest, whatever its bytes say now
+  add column redirected_to    text,                           -- the handler that runs it, instead of its topic's
   add column failures         jsonb not null default '[]';    -- see dead_letters
 
 alter table {schema}.dead_letters
@@ -28,6 +29,7 @@ alter table {schema}.dlq_actions
   -- Of a replay.
   add column rate         double precision,  -- records a second; null: as the retry budget allows
   add column canary       bigint,            -- so many first, and the rest only if they do well
+  add column redirect_to  text,              -- run by this handler, instead of their topics'
   add column stop_ratio   double precision,  -- stopped when more than this share of what has ended failed
   add column fed          bigint not null default 0,
   add column paced_until  timestamptz,       -- up to here the rate is used

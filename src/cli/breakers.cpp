@@ -46,9 +46,8 @@ int reset(const Context& context, const ResetOptions& options) {
   const auto config = context.load();
   const auto group = context.group(config);
   if (group.empty()) throw Stop(exit_code::usage, "breakers reset: of which group? Give --group GROUP or set group.id");
-  const auto connection = open_postgres(config, "breakers reset", false);
+  const auto connection = open_for_change(config, "breakers reset");
   const auto& schema = config.text("postgres.schema");
-  postgres::check_schema(*connection, schema);
   const auto of_handler = options.handler.empty() ? "" : " of handler " + options.handler;
   const auto meant = [&] {
     auto rows = postgres::Admin(*connection, schema, group).breakers();

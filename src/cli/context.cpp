@@ -3,6 +3,8 @@
 #include <iostream>
 
 #include "postgres/explain.h"
+#include "postgres/migrations.h"
+#include "postgres/rights.h"
 
 namespace deja::cli {
 
@@ -74,6 +76,14 @@ void add_common_options(CLI::App& command, Context& context) {
 
 std::unique_ptr<postgres::Connection> open_postgres(const config::Config& config, const std::string& what, bool read_only) {
   return postgres::open_or_stop({.url = config.require("postgres.url"), .what = what, .read_only = read_only});
+}
+
+std::unique_ptr<postgres::Connection> open_for_change(const config::Config& config, const std::string& what) {
+  auto connection = open_postgres(config, what, false);
+  const auto& schema = config.text("postgres.schema");
+  postgres::check_schema(*connection, schema);
+  postgres::require(*connection, schema, postgres::Duty::change, what);
+  return connection;
 }
 
 std::unique_ptr<kafka::Admin> open_kafka(const config::Config& config, const std::string& group) {

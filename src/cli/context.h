@@ -46,6 +46,9 @@ void add_group_option(CLI::App& command, Context& context);
 /// A session for a command: read-only unless it migrates. Throws Stop.
 std::unique_ptr<postgres::Connection> open_postgres(const config::Config& config, const std::string& what, bool read_only = true);
 
+/// One for a command that changes something: the schema fits, and the login may write the audit log. Throws Stop.
+std::unique_ptr<postgres::Connection> open_for_change(const config::Config& config, const std::string& what);
+
 /// Throws ConfigError when no broker is set.
 std::unique_ptr<kafka::Admin> open_kafka(const config::Config& config, const std::string& group);
 

@@ -8,6 +8,7 @@
 #include "core/header_json.h"
 #include "core/utf8.h"
 #include "postgres/migrations.h"
+#include "postgres/rights.h"
 
 namespace deja::cli {
 namespace {
@@ -45,20 +46,12 @@ void redact(postgres::DeadLetter& letter) {
   constexpr auto hidden = "(redacted)";
   if (letter.row.record_key) letter.row.record_key = hidden;
   if (letter.row.idempotency_key) letter.row.idempotency_key = hidden;
-  if (letter.value) letter.value = hidden;
+  letter.value = hidden;
   letter.row.error = hidden;  // it may quote the payload
-  auto headers = core::parse_headers_json(letter.headers);
-  for (auto& header : headers) {
-    if (header.value.has_value()) header.value = hidden;
-  }
-  letter.headers = core::headers_json(headers);
   auto failures = nlohmann::ordered_json::parse(letter.failures);
   for (auto& failure : failures) failure["error"] = hidden;
   letter.failures = failures.dump();
-  for (auto& edit : letter.edits) {
-    if (edit.value) edit.value = hidden;
-    edit.headers = "[]";
-  }
+  for (auto& edit : letter.edits) edit.value = hidden;
 }
 
 void show_json(const postgres::DeadLetter& letter) {
@@ -104,7 +97,8 @@ int show(const Context& context, const ShowOptions& options) {
   const auto connection = open_postgres(config, "dlq show");
   const auto& schema = config.text("postgres.schema");
   postgres::check_schema(*connection, schema);
-  auto letter = postgres::Admin(*connection, schema, "").dead_letter(options.id);
+  if (!options.redacted) postgres::require(*connection, schema, postgres::Duty::read_payloads, "dlq show", "Give --redacted");
+  auto letter = postgres::Admin(*connection, schema, "").dead_letter(options.id, options.redacted ? postgres::Payload::hidden : postgres::Payload::read);
   if (!letter) throw Stop(exit_code::wrong_data, "there is no dead letter " + std::to_string(options.id));
   if (options.redacted) redact(*letter);
   if (context.list.format == Format::json) {
@@ -138,7 +132,7 @@ void add_dlq(CLI::App& app, Context& context) {
   auto* show_command = dlq->add_subcommand("show", "Shows one dead letter with its record");
   show_command->add_option("ID", options->id, "The dead letter's id")->required();
   show_command->add_option("--as", options->form, "Form of the value in the table output")->check(CLI::IsMember({"text", "json", "hex", "base64"}));
-  show_command->add_flag("--redacted", options->redacted, "Hide keys, value, header values and the error");
+  show_command->add_flag("--redacted", options->redacted, "Hide keys, value, headers and the error");
   add_output_option(*show_command, context);
   show_command->callback([&context, options] { context.run = [&context, options] { return show(context, *options); }; });
   add_dlq_stats(*dlq, context);

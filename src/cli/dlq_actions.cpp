@@ -85,9 +85,8 @@ int move_action(const Context& context, const ActionMove& words, const ActionMov
   Output output(context.list, action_fields);
   const auto config = context.load();
   const std::string command = std::string("dlq ") + words.name;
-  const auto connection = open_postgres(config, command, false);
+  const auto connection = open_for_change(config, command);
   const auto& schema = config.text("postgres.schema");
-  postgres::check_schema(*connection, schema);
   postgres::ReplayAdmin admin(*connection, schema);
   const auto look = [&] { return postgres::explained(*connection, [&] { return admin.actions("", options.id, 1); }); };
   const auto before = look();

@@ -9,7 +9,6 @@
 #include "cli/lane_transaction.h"
 #include "postgres/dead_letter_admin.h"
 #include "postgres/explain.h"
-#include "postgres/migrations.h"
 
 // An operator wants no effect of dead letters, now or when they are sent again; or takes that back.
 
@@ -40,8 +39,7 @@ class Settle {
         config_(context.load()), schema_(config_.text("postgres.schema")) {
     const auto group = context.group(config_);
     if (order.ids.empty() && group.empty()) throw Stop(exit_code::usage, command_ + ": of which group? Give --group GROUP or set group.id");
-    connection_ = open_postgres(config_, command_, false);
-    postgres::check_schema(*connection_, schema_);
+    connection_ = open_for_change(config_, command_);
     chosen_ = choose_letters(*connection_, schema_, group, order, filter_, words.status, words.done);
   }
 

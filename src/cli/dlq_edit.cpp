@@ -11,7 +11,7 @@
 #include "core/utf8.h"
 #include "postgres/dead_letter_admin.h"
 #include "postgres/explain.h"
-#include "postgres/migrations.h"
+#include "postgres/rights.h"
 
 // A dead letter's value or headers are mended, under the key that it came with. What it was before is kept.
 
@@ -89,11 +89,11 @@ int edit(const Context& context, const EditOptions& options) {
     throw Stop(exit_code::usage, "--in-headers opens the headers in an editor: not with --value FILE or --headers FILE");
   Output output(context.list, edit_fields);
   const auto config = context.load();
-  const auto connection = open_postgres(config, "dlq edit", false);
+  const auto connection = open_for_change(config, "dlq edit");
   const auto& schema = config.text("postgres.schema");
-  postgres::check_schema(*connection, schema);
+  postgres::require(*connection, schema, postgres::Duty::read_payloads, "dlq edit");
   postgres::Admin reader(*connection, schema, "");
-  const auto letter = reader.dead_letter(options.id);
+  const auto letter = reader.dead_letter(options.id, postgres::Payload::read);
   const auto name = "dead letter " + std::to_string(options.id);
   if (!letter) throw Stop(exit_code::wrong_data, "there is no " + name + ": deja dlq list");
   if (letter->row.status != "open") throw Stop(exit_code::wrong_data, name + " is " + letter->row.status + " and cannot be edited; nothing was changed");
@@ -117,7 +117,7 @@ int edit(const Context& context, const EditOptions& options) {
     postgres::explained(*connection, [&] { admin.end_action(action, 1); });
     throw Stop(exit_code::try_again, name + " was changed meanwhile by somebody else: look at it again; nothing was changed");
   }
-  const auto now = reader.dead_letter(options.id);
+  const auto now = reader.dead_letter(options.id, postgres::Payload::hidden);
   output.row({action, options.id, now->row.size, static_cast<std::int64_t>(now->edits.size())});
   output.finish();
   return exit_code::clean;

@@ -2,6 +2,7 @@
 #include "core/header_json.h"
 #include "core/json_lines.h"
 #include "postgres/migrations.h"
+#include "postgres/rights.h"
 
 // Dead letters as JSON lines of records, any bytes as they came: for `deja dlq import`, `deja send --file` and whatever reads JSON.
 
@@ -31,10 +32,11 @@ int export_letters(const Context& context, const RecordChoice& choice) {
   const auto connection = open_postgres(config, "dlq export");
   const auto& schema = config.text("postgres.schema");
   postgres::check_schema(*connection, schema);
+  postgres::require(*connection, schema, postgres::Duty::read_payloads, "dlq export");
   // one after the other: the payloads of all of them need not fit into memory
   postgres::Admin admin(*connection, schema, group);
   for (const auto& letter : choose_letters(*connection, schema, group, choice, filter, {}, "exported").letters)
-    if (const auto whole = admin.dead_letter(letter.id)) print(core::format_record_line(line_of(*whole)) + "\n");
+    if (const auto whole = admin.dead_letter(letter.id, postgres::Payload::read)) print(core::format_record_line(line_of(*whole)) + "\n");
   flush();
   return exit_code::clean;
 }

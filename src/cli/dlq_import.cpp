@@ -19,7 +19,6 @@
 #include "postgres/dead_letter_admin.h"
 #include "postgres/dead_letter_import.h"
 #include "postgres/explain.h"
-#include "postgres/migrations.h"
 
 // Dead letters from JSON lines or from another framework's dead-letter topic.
 
@@ -42,8 +41,7 @@ class Import {
   Import(const Context& context, const ImportOptions& options)
       : options_(options), output_(context.list, import_fields), config_(context.load()), group_(context.group(config_)), schema_(config_.text("postgres.schema")) {
     if (group_.empty()) throw Stop(exit_code::usage, "dlq import: for which group? Give --group GROUP or set group.id");
-    connection_ = open_postgres(config_, "dlq import", false);
-    postgres::check_schema(*connection_, schema_);
+    connection_ = open_for_change(config_, "dlq import");
     store_.emplace(*connection_, schema_, group_);
   }
 

@@ -30,6 +30,7 @@ constexpr Field forecast_fields[] = {{"id", FieldType::number}, {"topic"}, {"par
 const auto replay_words = letter_words("Open dead letters", "open dead letters");
 
 struct ReplayOptions : RecordChoice {
+  const char* command = "dlq replay";
   ChangeOptions change;
   postgres::ReplayOrder order;
   std::optional<std::int64_t> max_replays;
@@ -42,18 +43,21 @@ class Replay {
       : options_(options), filter_(filter_of(options.filter, dead_letter_fields())), output_(context.list, options.records ? std::span<const Field>(forecast_fields) : replay_fields), config_(context.load()),
         schema_(config_.text("postgres.schema")) {
     const auto group = context.group(config_);
-    if (options.ids.empty() && group.empty()) throw Stop(exit_code::usage, "dlq replay: of which group? Give --group GROUP or set group.id");
-    connection_ = open_postgres(config_, "dlq replay", options.dry_run);
+    if (options.ids.empty() && group.empty()) throw Stop(exit_code::usage, std::string(options.command) + ": of which group? Give --group GROUP or set group.id");
+    connection_ = options.dry_run ? open_postgres(config_, options.command) : open_for_change(config_, options.command);
     postgres::check_schema(*connection_, schema_);
     chosen_ = choose_letters(*connection_, schema_, group, options, filter_, "open", "replayed");
     admin_.emplace(*connection_, schema_);
+    const auto& to = options.order.redirect_to;
+    if (to && !postgres::explained(*connection_, [&] { return admin_->knows(chosen_.group, *to); }))
+      throw Stop(exit_code::wrong_data, "no program of group " + chosen_.group + " has a handler " + *to + ": deja handlers");
     foretell();
   }
 
   int run() {
     if (options_.dry_run) return show_forecast();
     if (accepted_.empty()) throw Stop(exit_code::wrong_data, "none of these can be replayed (" + refusals() + "); nothing was changed");
-    confirm(options_.change, {letters_in_number(static_cast<std::int64_t>(accepted_.size())) + " of group " + chosen_.group + " will run again" + (refused() > 0 ? "; refused: " + refusals() : ""),
+    confirm(options_.change, {letters_in_number(static_cast<std::int64_t>(accepted_.size())) + " of group " + chosen_.group + " will run again" + (options_.order.redirect_to ? ", by handler " + *options_.order.redirect_to : "") + (refused() > 0 ? "; refused: " + refusals() : ""),
                               number_to_confirm(options_, options_.change, chosen_.count())});
     const auto begun = begin();
     if (begun.accepted.empty()) throw Stop(exit_code::wrong_data, "somebody else was faster, none of these is open any more: deja dlq list; nothing was changed");
@@ -74,7 +78,7 @@ class Replay {
 
  private:
   void foretell() {
-    const auto foretold = postgres::explained(*connection_, [&] { return admin_->foretell(chosen_.ids(), config_.duration("dedup.window.ms")); });
+    const auto foretold = postgres::explained(*connection_, [&] { return admin_->foretell(chosen_.ids(), config_.duration("dedup.window.ms"), options_.order.redirect_to); });
     for (const auto& letter : foretold) {
       forecasts_.emplace(letter.id, letter);
       ++counts_[letter.forecast];
@@ -95,7 +99,8 @@ class Replay {
     const auto of = [&](Forecast f) { return counts_.contains(f) ? counts_.at(f) : 0; };
     add(of(Forecast::conflict), "whose key has another payload's effect (deja dlq discard)");
     if (!options_.allow_expired) add(of(Forecast::expired), "older than dedup.window.ms, so that their keys may be forgotten (--allow-expired)");
-    add(of(Forecast::not_registered), "that no program works any more: its handler (deja handlers), or its lane, since a topic has fewer (send its record again, then discard it)");
+    add(of(Forecast::not_registered), options_.order.redirect_to ? "whose topic is not worked by a program that has handler " + *options_.order.redirect_to + ", too (deja handlers)"
+                                                                 : "that no program works any more: its handler (deja handlers), or its lane, since a topic has fewer (send its record again, then discard it)");
     add(worn_, "replayed " + std::to_string(options_.max_replays.value_or(0)) + " times before (--max-replays)");
     return text;
   }
@@ -109,10 +114,11 @@ class Replay {
         if (begun.accepted.empty()) return false;
         nlohmann::ordered_json detail = {{"action_id", begun.action}, {"matched", chosen_.count()}, {"accepted", begun.accepted.size()}};
         if (!options_.filter.empty()) detail["filter"] = options_.filter;
+        if (options_.order.redirect_to) detail["handler"] = *options_.order.redirect_to;
         if (options_.order.rate) detail["rate"] = *options_.order.rate;
         if (options_.allow_expired) detail["allow_expired"] = true;
         if (begun.accepted.size() <= static_cast<std::size_t>(many_records)) detail["dead_letters"] = begun.accepted;  // the action has all of them
-        audit.append(*connection_, {"dlq replay", chosen_.group, options_.change.reason, detail.dump()});
+        audit.append(*connection_, {options_.command, chosen_.group, options_.change.reason, detail.dump()});
         return true;
       });
       return begun;
@@ -183,9 +189,15 @@ void check_replay(const ReplayOptions& o) {
 
 }  // namespace
 
-void add_dlq_replay(CLI::App& dlq, Context& context) {
+namespace {
+void add_replaying(CLI::App& dlq, Context& context, bool redirect) {
   auto o = std::make_shared<ReplayOptions>();
-  auto* command = dlq.add_subcommand("replay", "Open dead letters run again in their lanes, under their keys and in their order");
+  auto* command = redirect ? dlq.add_subcommand("redirect", "Open dead letters run as in a replay, but by another handler of the group: the same keys, lanes and order")
+                           : dlq.add_subcommand("replay", "Open dead letters run again in their lanes, under their keys and in their order");
+  if (redirect) {
+    o->command = "dlq redirect";
+    command->add_option("--to", o->order.redirect_to, "The handler (deja handlers); the program that works their topic has to have it")->type_name("HANDLER")->required();
+  }
   add_record_choice(*command, *o, replay_words);
   command->add_flag("--dry-run", o->dry_run, "Tell what would become of them, and change nothing");
   command->add_flag("--records", o->records, "With --dry-run: a row for each dead letter");
@@ -205,6 +217,11 @@ void add_dlq_replay(CLI::App& dlq, Context& context) {
       return Replay(context, *o).run();
     };
   });
+}
+}  // namespace
+
+void add_dlq_replay(CLI::App& dlq, Context& context) {
+  for (const bool redirect : {false, true}) add_replaying(dlq, context, redirect);
 }
 
 }  // namespace deja::cli

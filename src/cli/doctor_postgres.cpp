@@ -5,6 +5,7 @@
 #include "postgres/inspection.h"
 #include "postgres/migrations.h"
 #include "postgres/parked_admin.h"
+#include "postgres/rights.h"
 
 namespace deja::cli {
 
@@ -98,6 +99,8 @@ void check_grants(postgres::Connection& connection, const std::string& schema, F
   for (const auto& right : missing) names += (names.empty() ? "" : ", ") + right;
   if (missing.empty()) {
     findings.ok("grants", "the role has what a consumer needs");
+  } else if (const auto role = postgres::role_of_login(connection, schema)) {
+    findings.warn("grants", "this login has the rights of schemas/roles/" + *role + ".sql, and not those of a program", "run doctor with the program's own login, too");
   } else {
     findings.fail("grants", "missing: " + names, "grant them as schemas/roles/consumer.sql does");
   }

@@ -50,9 +50,8 @@ int rule(const Context& context, const RulingOptions& options, bool poison) {
   const auto config = context.load();
   const auto group = context.group(config);
   if (group.empty()) throw Stop(exit_code::usage, command + ": of which group? Give --group GROUP or set group.id");
-  const auto connection = open_postgres(config, command, false);
+  const auto connection = open_for_change(config, command);
   const auto& schema = config.text("postgres.schema");
-  postgres::check_schema(*connection, schema);
   const std::string from = poison ? "outage" : "poison";
   const auto meant = [&] {
     auto rows = postgres::Admin(*connection, schema, group).floods();

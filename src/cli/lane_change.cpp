@@ -26,10 +26,11 @@ std::string in_words(const kafka::LogRange& log) {
   return "the log holds " + std::to_string(log.start) + " to " + std::to_string(log.end - 1);
 }
 
-LaneChange::LaneChange(const Context& context, const std::string& command, const std::string& topic, std::optional<std::int32_t> partition, bool read_only)
+LaneChange::LaneChange(const Context& context, const std::string& command, const std::string& topic, std::optional<std::int32_t> partition, std::optional<postgres::Duty> duty)
     : config_(context.load()), command_(command), group_(required(context.group(config_))), schema_(config_.text("postgres.schema")),
-      connection_(open_postgres(config_, command, read_only)), kafka_(open_kafka(config_, group_)), moves_(schema_) {
+      connection_(open_postgres(config_, command, !duty)), kafka_(open_kafka(config_, group_)), moves_(schema_) {
   postgres::check_schema(*connection_, schema_);
+  if (duty) postgres::require(*connection_, schema_, *duty, command);
   const auto numbers = postgres::explained(*connection_, [&] { return moves_.partitions(*connection_, group_, topic); });
   if (numbers.empty()) throw Stop(exit_code::wrong_data, "group " + group_ + " has no lanes for topic " + topic + ": see deja lanes");
   for (const auto number : numbers)

@@ -7,6 +7,7 @@
 
 #include "cli/change.h"
 #include "postgres/lane_moves.h"
+#include "postgres/rights.h"
 
 // What `lanes reset` and `lanes accept-loss` share: the group and its partitions in both servers, and a transaction for each partition.
 
@@ -15,8 +16,8 @@ namespace deja::cli {
 class LaneChange {
  public:
   /// Opens both servers. `partition` absent: all of the topic that the group has lanes for. Throws Stop: 64 without a group, 65 when
-  /// group, topic or partition is not there.
-  LaneChange(const Context& context, const std::string& command, const std::string& topic, std::optional<std::int32_t> partition, bool read_only);
+  /// group, topic or partition is not there; 77 when the login may not do this. `duty` absent: nothing is changed.
+  LaneChange(const Context& context, const std::string& command, const std::string& topic, std::optional<std::int32_t> partition, std::optional<postgres::Duty> duty);
 
   struct Partition {
     postgres::LanePartition name;

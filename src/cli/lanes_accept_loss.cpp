@@ -60,7 +60,7 @@ Loss decided(const LaneChange::Partition& p, const std::vector<postgres::LanePos
 int accept_loss(const Context& context, const AcceptLossOptions& options) {
   check_change(options.change);
   Output output(context.list, lanes_accept_loss_fields);
-  LaneChange change(context, "lanes accept-loss", options.topic, options.partition, false);
+  LaneChange change(context, "lanes accept-loss", options.topic, options.partition, postgres::Duty::move_lanes);
   const auto& p = change.partitions().front();
   const auto planned = decided(p, p.lanes, options);
   confirm(options.change, {"group " + change.group() + " goes on in " + name_of(p.name) + " at offset " + std::to_string(planned.target) + " (" + planned.cause + ")"});

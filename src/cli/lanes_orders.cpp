@@ -29,7 +29,7 @@ int pause_or_resume(const Context& context, const OrderOptions& options, bool pa
   check_change(options.change);
   Output output(context.list, pause_fields);
   const std::string command = pause ? "lanes pause" : "lanes resume";
-  LaneChange change(context, command, options.topic, options.partition, false);
+  LaneChange change(context, command, options.topic, options.partition, postgres::Duty::change);
   const auto meant = [&](const postgres::LanePosition& lane) { return !options.lane || *options.lane == lane.lane; };
   std::int64_t lanes = 0;
   for (const auto& p : change.partitions())
@@ -73,7 +73,7 @@ std::int64_t blocking_offset(const LaneChange::Partition& p, const OrderOptions&
 int dead_letter(const Context& context, const OrderOptions& options) {
   check_change(options.change);
   Output output(context.list, dead_letter_fields);
-  LaneChange change(context, "lanes dead-letter", options.topic, options.partition, false);
+  LaneChange change(context, "lanes dead-letter", options.topic, options.partition, postgres::Duty::change);
   const auto& p = change.partitions().front();
   const auto offset = options.offset ? *options.offset : blocking_offset(p, options);
   const auto place = name_of(p.name) + " offset " + std::to_string(offset);

@@ -40,7 +40,7 @@ std::pair<std::int64_t, std::int64_t> lowest_and_highest(const std::vector<postg
 class Reset {
  public:
   Reset(const Context& context, const ResetOptions& options)
-      : context_(context), options_(options), change_(context, "lanes reset", options.topic, options.partition, options.dry_run) {}
+      : context_(context), options_(options), change_(context, "lanes reset", options.topic, options.partition, options.dry_run ? std::nullopt : std::optional(postgres::Duty::move_lanes)) {}
 
   int run() {
     if (!options_.dry_run) check_change(options_.change);

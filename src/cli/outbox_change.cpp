@@ -10,7 +10,6 @@
 #include "cli/outbox.h"
 #include "cli/record_choice.h"
 #include "core/uuid.h"
-#include "postgres/migrations.h"
 
 // What an operator may want of events that were set aside: another try now, or none any more.
 
@@ -37,8 +36,7 @@ class OutboxChange {
       : command_(order.retry ? "outbox retry" : "outbox discard"), order_(order), filter_(filter_of(order.filter, stuck_fields())), output_(context.list, outbox_change_fields),
         config_(context.load()), group_(context.group(config_)), schema_(config_.text("postgres.schema")) {
     if (order.ids.empty() && group_.empty()) throw Stop(exit_code::usage, command_ + ": of which group? Give --group GROUP or set group.id");
-    connection_ = open_postgres(config_, command_, false);
-    postgres::check_schema(*connection_, schema_);
+    connection_ = open_for_change(config_, command_);
     store_.emplace(*connection_, schema_, group_);
   }
 

@@ -10,7 +10,6 @@
 #include "cli/parked.h"
 #include "cli/record_choice.h"
 #include "postgres/explain.h"
-#include "postgres/migrations.h"
 
 // What an operator may want of parked records: another attempt now, or none any more. Their lane's owner does it.
 
@@ -53,8 +52,7 @@ class ParkedChange {
       : wish_(wish), words_(words_of(wish)), command_(std::string("parked ") + words_.name), order_(order), filter_(filter_of(order.filter, parked_fields())),
         output_(context.list, parked_change_fields), config_(context.load()), group_(context.group(config_)), schema_(config_.text("postgres.schema")) {
     if (order.ids.empty() && group_.empty()) throw Stop(exit_code::usage, command_ + ": of which group? Give --group GROUP or set group.id");
-    connection_ = open_postgres(config_, command_, false);
-    postgres::check_schema(*connection_, schema_);
+    connection_ = open_for_change(config_, command_);
     store_.emplace(*connection_, schema_, group_);
   }
 

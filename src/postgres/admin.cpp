@@ -220,8 +220,10 @@ std::vector<DeadLetterStats> Admin::dead_letter_stats(const std::string& status)
   return rows;
 }
 
-std::optional<DeadLetter> Admin::dead_letter(std::int64_t id) {
-  const auto result = ask("select " + dead_letter_columns + ", d.value, d.headers, " + utc("to_timestamp(d.record_timestamp / 1000.0)") + ", " +
+std::optional<DeadLetter> Admin::dead_letter(std::int64_t id, Payload payload) {
+  // A viewer may not name these columns.
+  const auto payload_of = [&](const std::string& table) { return payload == Payload::read ? table + ".value, " + table + ".headers" : "null::bytea, '[]'"; };
+  const auto result = ask("select " + dead_letter_columns + ", " + payload_of("d") + ", " + utc("to_timestamp(d.record_timestamp / 1000.0)") + ", " +
                               utc("d.first_seen") +
                               ", d.failures, l.topic, l.partition, d.conflict_offset from {schema}.dead_letters d "
                               "left join {schema}.lanes l on l.id = d.conflict_lane where d.id = $1",
@@ -239,7 +241,7 @@ std::optional<DeadLetter> Admin::dead_letter(std::int64_t id) {
   letter.conflict_topic = c.maybe_text();
   letter.conflict_partition = c.maybe_number();
   letter.conflict_offset = c.maybe_number();
-  for (const auto& edited : ask("select a.id, " + utc("a.at") + ", a.who, a.reason, e.value, e.headers from {schema}.dlq_edits e join {schema}.dlq_actions a on a.id = e.action_id where e.dead_letter = $1 order by e.id",
+  for (const auto& edited : ask("select a.id, " + utc("a.at") + ", a.who, a.reason, " + payload_of("e") + " from {schema}.dlq_edits e join {schema}.dlq_actions a on a.id = e.action_id where e.dead_letter = $1 order by e.id",
                                 {std::to_string(id)})) {
     Columns e(edited);
     DeadLetter::Edit edit;

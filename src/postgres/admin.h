@@ -71,6 +71,8 @@ struct DeadLetterStats {
   std::int64_t replayed_before = 0;              ///< of them: replays that failed again
 };
 
+enum class Payload { read, hidden };
+
 /// A dead letter with the record itself.
 struct DeadLetter {
   struct Edit {
@@ -109,8 +111,8 @@ class Admin {
   void dead_letters(const DeadLetterQuestion& question, const std::function<bool(const DeadLetterRow&)>& visit);
   /// Of this status, the most frequent first. `status` empty: of any.
   std::vector<DeadLetterStats> dead_letter_stats(const std::string& status);
-  /// Of whatever group.
-  std::optional<DeadLetter> dead_letter(std::int64_t id);
+  /// Of whatever group. With a hidden payload no value and no headers, neither of it nor of its edits: they are not read.
+  std::optional<DeadLetter> dead_letter(std::int64_t id, Payload payload);
 
  private:
   pqxx::result ask(std::string_view sql, std::vector<std::optional<std::string>> arguments);

@@ -4,6 +4,7 @@
 #include <array>
 #include <string_view>
 
+#include "postgres/needed_rights.h"
 #include "postgres/pqxx_compat.h"
 
 namespace deja::postgres {
@@ -164,7 +165,12 @@ SqlFailure classify(const std::exception& error, bool link_is_open) {
     return of_text(what);
   }
   if (const auto* sql = dynamic_cast<const pqxx::sql_error*>(&error)) {
-    if (auto state = sqlstate_of(*sql); !state.empty()) return of_state(std::move(state), what);
+    if (auto state = sqlstate_of(*sql); !state.empty()) {
+      auto failure = of_state(std::move(state), what);
+      if (failure.kind != Failure::no_permission) return failure;
+      if (const auto rights = needed_rights(sql->query(), failure.message); !rights.empty()) failure.message += " (" + rights + ")";
+      return failure;
+    }
     if (link_is_open) return {Failure::data, "", one_line(what)};
     return of_text(what);
   }

@@ -45,7 +45,7 @@ ServerFacts server_facts(Connection& connection) {
         "(select reset_val = 'on' from pg_settings where name = 'default_transaction_read_only'), current_setting('synchronous_commit'), current_setting('fsync'), "
         "current_setting('full_page_writes'), current_setting('default_transaction_isolation'), current_setting('wal_compression'), "
         "current_setting('max_connections')::int, current_setting('superuser_reserved_connections')::int, "
-        "(select count(*) from pg_stat_activity where backend_type = 'client backend'), "
+        "(select sum(numbackends)::bigint from pg_stat_database), "  // pg_stat_activity hides what sessions of other roles are
         "exists (select 1 from pg_namespace where nspname = session_user)");
     const auto found = result[0];
     Columns c(found);

@@ -16,7 +16,7 @@ namespace {
 
 const std::string row_columns =
     "p.id, p.topic, p.partition, p.\"offset\", p.record_key, p.value, p.headers, p.record_timestamp, p.size, p.incarnation, p.ordering, p.attempt, p.starts, "
-    "p.waited_ms, p.first_seen, p.first_failed_at, coalesce(p.wanted, ''), coalesce(p.wanted_reason, ''), p.failures, p.dead_letter, p.attempts_before, "
+    "p.waited_ms, p.first_seen, p.first_failed_at, coalesce(p.wanted, ''), coalesce(p.wanted_reason, ''), p.failures, p.redirected_to, p.dead_letter, p.attempts_before, "
     "p.edited, p.key, p.previous_key, p.idempotency_key, coalesce(p.digest, 0)";
 
 // In the order of the log; records of a log before come first.
@@ -144,6 +144,7 @@ std::vector<ParkedRow> ParkedStore::rows_of(const pqxx::result& found) {
     row.wanted = columns.text();
     row.wanted_reason = columns.text();
     row.failures = columns.text();
+    row.redirected_to = columns.maybe_text();
     const auto dead_letter = columns.maybe_number();
     const auto attempts_before = static_cast<std::int32_t>(columns.number());
     if (dead_letter) row.replay = {*dead_letter, attempts_before, {}};

@@ -47,6 +47,7 @@ struct ParkedRow {
   std::optional<std::string> first_failed_at;
   std::string wanted, wanted_reason;           // by an operator: dead-letter or discard
   std::string failures;                        // the last attempts that failed, a JSON array
+  std::optional<std::string> redirected_to;    // the handler that runs it, instead of its topic's
   /// Of one that is replayed.
   struct Replay {
     std::int64_t dead_letter = 0;

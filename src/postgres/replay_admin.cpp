@@ -20,17 +20,24 @@ std::string alive(const std::string& h) { return h + ".running and " + h + ".las
 
 ReplayAdmin::ReplayAdmin(Connection& connection, std::string schema) : connection_(connection), schema_(std::move(schema)) {}
 
-std::vector<ForetoldLetter> ReplayAdmin::foretell(const std::vector<std::int64_t>& ids, std::chrono::milliseconds window) {
+bool ReplayAdmin::knows(const std::string& group, const std::string& handler) {
+  return connection_.exec_params(with_schema("select exists(select 1 from {schema}.handlers where group_id = $1 and handler = $2)", schema_), {group, handler})[0][0].as<bool>();
+}
+
+std::vector<ForetoldLetter> ReplayAdmin::foretell(const std::vector<std::int64_t>& ids, std::chrono::milliseconds window, const std::optional<std::string>& redirect_to) {
   std::string generations;
   for (const auto& r : connection_.exec_params(with_schema("select table_name from {schema}.key_generations order by id", schema_), {}))
     generations += (generations.empty() ? "select key, digest from {schema}." : " union all select key, digest from {schema}.") + connection_.quote_name(r[0].c_str());
   const auto of_group = "from {schema}.handlers h where h.group_id = d.group_id and ";
   const auto of_handler = std::string(of_group) + "h.handler = d.handler and d.topic = any(h.topics)";
+  // whoever works the topic runs it, and so has to have that handler too
+  const std::string has_handler = "(select 1 from {schema}.handlers y where y.group_id = h.group_id and y.instance = h.instance and y.handler = $4)";
+  const auto can_redirect = "and ($4::text is null or (exists(select 1 " + of_handler + " and exists" + has_handler + ") and not exists(select 1 " + of_handler + " and " + alive("h") + " and not exists" + has_handler + ")))";
   const auto sql = with_schema(
       "select d.id, "
       // while nobody of the group runs, those that ran before will come back
-      "l.lane < l.lane_count and exists(select 1 " + of_handler + " and (" + alive("h") + " or not exists(select 1 from {schema}.handlers o where o.group_id = d.group_id and " + alive("o") + "))), "
-      "exists(select 1 " + of_handler + " and " + alive("h") + " and h.build = d.build), "
+      "l.lane < l.lane_count and exists(select 1 " + of_handler + " and (" + alive("h") + " or not exists(select 1 from {schema}.handlers o where o.group_id = d.group_id and " + alive("o") + "))) " + can_redirect + ", "
+      "$4::text is null and exists(select 1 " + of_handler + " and " + alive("h") + " and h.build = d.build), "
       "(select bool_and(k.digest = d.digest) from (" + generations + ") k where k.key in (d.key, d.previous_key)), "
       // the rule of the window has a margin of one in a hundred, at least a second (K6)
       "d.key is not null and clock_timestamp() - d.first_seen > ($2::bigint - greatest(1000, $2::bigint / 100)) * interval '1 millisecond', "
@@ -46,7 +53,7 @@ std::vector<ForetoldLetter> ReplayAdmin::foretell(const std::vector<std::int64_t
   std::unordered_map<std::string, std::int64_t> seen;  // keys of those before, and their digests
   for (std::size_t from = 0; from < ids.size(); from += at_once) {
     const std::vector<std::int64_t> page(ids.begin() + static_cast<std::ptrdiff_t>(from), ids.begin() + static_cast<std::ptrdiff_t>(std::min(ids.size(), from + at_once)));
-    for (const auto& r : connection_.exec_params(sql, {array_text(page), text(window.count()), all})) {
+    for (const auto& r : connection_.exec_params(sql, {array_text(page), text(window.count()), all, redirect_to})) {
       core::ReplayFacts facts;
       facts.registered = r[1].as<bool>();
       if (!r[3].is_null()) facts.same_payload = r[3].as<bool>();
@@ -67,9 +74,9 @@ ReplayAdmin::Begun ReplayAdmin::begin(const std::string& group, const std::strin
   const auto real = [](const std::optional<double>& value) { return value ? std::optional(std::to_string(*value)) : std::nullopt; };
   Begun begun;
   begun.action = connection_.exec_params(
-      with_schema("insert into {schema}.dlq_actions (group_id, kind, reason, matched, rate, canary, stop_ratio, state, paced_until) "
-                  "values ($1, 'replay', $2, $3::bigint, $4::float8, $5::bigint, $6::float8, 'running', clock_timestamp()) returning id", schema_),
-      {group, reason, text(matched), real(order.rate), order.canary ? std::optional(text(*order.canary)) : std::nullopt, real(order.stop_ratio)})[0][0].as<std::int64_t>();
+      with_schema("insert into {schema}.dlq_actions (group_id, kind, reason, matched, rate, canary, stop_ratio, redirect_to, state, paced_until) "
+                  "values ($1, 'replay', $2, $3::bigint, $4::float8, $5::bigint, $6::float8, $7, 'running', clock_timestamp()) returning id", schema_),
+      {group, reason, text(matched), real(order.rate), order.canary ? std::optional(text(*order.canary)) : std::nullopt, real(order.stop_ratio), order.redirect_to})[0][0].as<std::int64_t>();
   // in one order, so that two operators do not lock each other out
   connection_.exec_params(with_schema("select id from {schema}.dead_letters where id = any($1::bigint[]) and status = 'open' order by id for update", schema_), {ids});
   for (const auto& r : connection_.exec_params(with_schema("update {schema}.dead_letters set status = 'replaying', action_id = $2::bigint, replays = replays + 1 "
@@ -92,7 +99,7 @@ ReplayAdmin::Begun ReplayAdmin::begin(const std::string& group, const std::strin
 std::vector<ActionRow> ReplayAdmin::actions(const std::string& group, std::optional<std::int64_t> id, std::int64_t limit) {
   std::vector<ActionRow> rows;
   for (const auto& row : connection_.exec_params(
-           with_schema("select a.id, a.group_id, a.kind, a.who, a.reason, " + utc("a.at") + ", a.state, a.state_cause, a.matched, a.accepted, a.refused, "
+           with_schema("select a.id, a.group_id, case when a.redirect_to is null then a.kind else 'redirect to ' || a.redirect_to end, a.who, a.reason, " + utc("a.at") + ", a.state, a.state_cause, a.matched, a.accepted, a.refused, "
                        "coalesce(i.queued, 0), coalesce(i.running, 0), coalesce(i.done, case when a.kind = 'replay' then 0 else a.accepted end), coalesce(i.failed, 0), coalesce(i.cancelled, 0), "
                        "coalesce(i.differed, 0), a.rate, case when a.state = 'running' and i.done + i.failed > 0 then (i.queued + i.running) * "
                        "extract(epoch from clock_timestamp() - a.at)::float8 / (i.done + i.failed) end, " + utc("a.finished_at") +

@@ -25,6 +25,7 @@ struct ReplayOrder {
   std::optional<double> rate;
   std::optional<std::int64_t> canary;
   std::optional<double> stop_ratio;
+  std::optional<std::string> redirect_to = {};  ///< a handler, instead of the topics' own
 };
 
 /// Something that an operator did with dead letters.
@@ -55,8 +56,10 @@ class ReplayAdmin {
  public:
   ReplayAdmin(Connection& connection, std::string schema);
 
-  /// Of these dead letters, in their order. `window`: how long keys are remembered.
-  std::vector<ForetoldLetter> foretell(const std::vector<std::int64_t>& ids, std::chrono::milliseconds window);
+  /// Of these dead letters, in their order. `window`: how long keys are remembered. `redirect_to`: see ReplayOrder.
+  std::vector<ForetoldLetter> foretell(const std::vector<std::int64_t>& ids, std::chrono::milliseconds window, const std::optional<std::string>& redirect_to = {});
+  /// Whether a program of the group has this handler, or had when it ran last.
+  bool knows(const std::string& group, const std::string& handler);
 
   /// In the caller's transaction. Those that are still open are taken; the group's programs feed them to their lanes.
   struct Begun {

@@ -38,9 +38,9 @@ ReplayStore::ReplayStore(const std::string& schema, std::string group, std::int6
                         "returning i.dead_letter", schema)),
       park_(with_schema("insert into {schema}.parked (group_id, handler, lane, topic, partition, \"offset\", incarnation, ordering, record_key, value, headers, record_timestamp, size, "
                         "key, previous_key, idempotency_key, digest, attempt, attempts_before, first_seen, first_failed_at, cause, stage, error, fingerprint, build, failures, dead_letter, "
-                        "edited, paced, next_at) select d.group_id, d.handler, d.lane, d.topic, d.partition, d.\"offset\", d.incarnation, d.ordering, d.record_key, d.value, d.headers, "
+                        "edited, redirected_to, paced, next_at) select d.group_id, d.handler, d.lane, d.topic, d.partition, d.\"offset\", d.incarnation, d.ordering, d.record_key, d.value, d.headers, "
                         "d.record_timestamp, d.size + length(d.headers::text) + 128, d.key, d.previous_key, d.idempotency_key, d.digest, d.attempts, d.attempts, d.first_seen, d.first_failed_at, "
-                        "d.cause, d.stage, d.error, d.fingerprint, d.build, d.failures, d.id, d.edited, (select rate is not null from {schema}.dlq_actions a where a.id = d.action_id), "
+                        "d.cause, d.stage, d.error, d.fingerprint, d.build, d.failures, d.id, d.edited, (select redirect_to from {schema}.dlq_actions a where a.id = d.action_id), (select rate is not null from {schema}.dlq_actions a where a.id = d.action_id), "
                         "case when d.ordering is null then clock_timestamp() end from {schema}.dead_letters d where d.id = any($1::bigint[]) order by d.id returning ordering", schema)),
       // R1: the owner may have one of these under way, so it stays under suspicion
       demote_(with_schema("update {schema}.parked p set next_at = null, suspect = true from {schema}.lanes l where l.id = p.lane and p.lane = $1::int and p.ordering = any($2::bigint[]) "

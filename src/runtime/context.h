@@ -49,6 +49,7 @@ struct Context {
   Breakers& breakers;
   Budgets& budgets;
   Floods& floods;
+  const std::vector<detail::HandlerSpec>& handlers;
   std::function<void(Stop)> stop;  // ends the process with a named cause; the first one counts
 };
 

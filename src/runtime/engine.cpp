@@ -66,7 +66,7 @@ class Engine::Impl {
                  {options_.schema, options_.group, options_.instance, options_.build, options_.flood.window, static_cast<std::int64_t>(std::min(options_.park_max, options_.park_key_max) / 2)},
                  dependencies_, watched(connection_options(options_), watch_), options_.schema, options_.keys, options_.start_from,
                  options_.lanes_per_partition, options_.batch_max_records, options_.batch_max_bytes, core::of_outages({options_.backoff_base, options_.backoff_max}),
-                 options_.crash_max_starts, alone_, watchdog_, breakers_, budgets_, floods_,
+                 options_.crash_max_starts, alone_, watchdog_, breakers_, budgets_, floods_, handlers_,
                  [this](Stop stop) { stop_with(std::move(stop)); }} {}
 
   ~Impl() { halt(); }

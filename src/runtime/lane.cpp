@@ -171,10 +171,14 @@ Next Lane::run(Worker& worker, const Try& batch) {
   const auto n = shape.records;
   auto& connection = worker.connection();
   Worker::Handler* handler = nullptr;
+  const auto* redirected = batch.drain && drain_.rows.front().redirected_to ? handler_named(*drain_.rows.front().redirected_to) : nullptr;
+  runs_ = redirected ? redirected : &spec_;
+  detail::HandlerInstance* instance = nullptr;
   try {
-    handler = &worker.handler(spec_);
+    instance = worker.handler(*runs_).instance.get();
+    handler = &worker.handler(spec_);  // whose records they are, by their keys
   } catch (const std::exception& e) {
-    throw Stop(exit_code::defect, "handler " + spec_.name + " cannot be made: " + e.what());
+    throw Stop(exit_code::defect, "handler " + runs_->name + " cannot be made: " + e.what());
   }
   std::vector<PreparedRecord> records;
   records.reserve(n);
@@ -187,8 +191,8 @@ Next Lane::run(Worker& worker, const Try& batch) {
   }
 
   BatchResult result;
-  Batch transaction(context_.batch, context_.stores, connection, worker.prepared(), spec_, *handler->instance, row_, parked_, worker.random());
-  worker.call().of(spec_.name, partition_.topic + "/" + std::to_string(partition_.number));
+  Batch transaction(context_.batch, context_.stores, connection, worker.prepared(), *runs_, *instance, row_, parked_, worker.random());
+  worker.call().of(runs_->name, partition_.topic + "/" + std::to_string(partition_.number));
   transaction.watched_by(worker.call());
   transaction.guarded_by(context_.floods);
   const auto refund = [&] { batch.drain ? refund_parked(worker) : refund_start(worker); };
@@ -310,13 +314,14 @@ void Lane::name_lock_holder(postgres::Connection& connection) {
 }
 
 void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& records) {
-  metrics_->committed(result, records);
+  if (runs_ == &spec_) metrics_->committed(result, records);
+  else LaneMetrics(context_.metrics, partition_.topic, runs_->name).committed(result, records);
   if (result.drain == refused_in_drain_) {
     if (result.outcomes.front().disposition == core::Disposition::processed) granted();
     else need_no_more();
   }
-  context_.budgets.delivered(spec_.name, result.first_deliveries);
-  context_.floods.delivered(spec_.name, result.first_tries, result.failed_again);
+  context_.budgets.delivered(runs_->name, result.first_deliveries);
+  context_.floods.delivered(runs_->name, result.first_tries, result.failed_again);
   set_row(result.row);
   remember(result.parked);
   {
@@ -330,7 +335,7 @@ void Lane::committed(BatchResult& result, const std::vector<PreparedRecord>& rec
   for (const auto& o : result.outcomes)
     if (o.kept)
       context_.log.warn("record is a dead letter", {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"offset", o.offset},
-                                                    {"handler", spec_.name}, {"cause", o.cause}});
+                                                    {"handler", runs_->name}, {"cause", o.cause}});
   outbox_->committed(result.first_event_seq, std::move(result.events));
   outbox_->pump();
   const auto done = static_cast<std::ptrdiff_t>(result.outcomes.size());

@@ -143,6 +143,8 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
     bool alone = false, drain = false;
   };
   Next run(Worker& worker, const Try& batch);
+  const detail::HandlerSpec* handler_named(const std::string& name) const;
+  void keep_to_one_handler();
   core::LinkLosses& losses_of(bool drain) { return drain ? drain_losses_ : link_losses_; }
   void committed(BatchResult& result, const std::vector<PreparedRecord>& records);
   bool drains_next();
@@ -188,6 +190,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   Relay& relay_;
   Scheduler& scheduler_;
   const detail::HandlerSpec& spec_;
+  const detail::HandlerSpec* runs_ = &spec_;  // the handler of the batch: another one where an operator redirected records
   const kafka::Partition partition_;
   const std::int32_t number_;
   const std::uint64_t assignment_;

@@ -54,7 +54,7 @@ Next Lane::unless_closing(Next later) const {
 }
 
 Next Lane::refused(Worker& worker, const DependencyAway& e) {
-  const Need need{label_of(e.dependency), spec_.name};
+  const Need need{label_of(e.dependency), runs_->name};
   if (std::find(needs_.begin(), needs_.end(), need) == needs_.end()) needs_.push_back(need);
   const auto why = need.dependency + " is unavailable";
   const auto now = context_.clock.now();
@@ -67,7 +67,7 @@ Next Lane::refused(Worker& worker, const DependencyAway& e) {
 
 // What fails like most do waits, and is tried again like what needs a dependency.
 Next Lane::held_by_flood(Worker& worker, const Flood& e) {
-  const Need need{{}, spec_.name, true};
+  const Need need{{}, runs_->name, true};
   if (std::find(needs_.begin(), needs_.end(), need) == needs_.end()) needs_.push_back(need);
   flood_cause_ = e.what();
   const auto now = context_.clock.now();
@@ -91,7 +91,7 @@ void Lane::give_turns_back() {
 void Lane::granted() {
   for (const auto& need : needs_) {
     context_.breakers.succeeded(need, this);
-    if (need.flood) context_.floods.over(spec_.name);
+    if (need.flood) context_.floods.over(need.handler);
     else context_.dependencies.up(need.dependency);
   }
   needs_.clear();

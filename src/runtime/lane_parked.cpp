@@ -46,6 +46,9 @@ Next Lane::run_drain(Worker& worker) {
   auto shape = drain_.plan.next(alone ? 1 : drain_.rows.size(), drain_.done);
   if (drain_.alone && !drain_.started && front.starts >= context_.crash_max_starts) shape.forced = core::killed(context_.crash_max_starts);
   if (!shape.forced && drain_losses_.dead(front.id, context_.crash_max_starts)) shape.forced = core::killed_connection(context_.crash_max_starts);
+  if (!shape.forced && front.redirected_to && !handler_named(*front.redirected_to))
+    shape.forced = core::ForcedFailure{core::Trouble::by_operator, "it is redirected to handler " + *front.redirected_to + ", which the program that works its topic does not have"};
+  if (shape.forced) shape.records = 1;
   return run(worker, {drain_.plan, shape, drain_.done + static_cast<std::int64_t>(shape.records) - 1, alone, true});
 }
 
@@ -66,7 +69,25 @@ bool Lane::load_drain(Worker& worker) {
   drain_.rows = context_.stores.parked.read_runs(worker.connection(), row_.id, ids, behind, context_.batch_max_bytes);
   DEJA_FAILPOINT(after_parked_read);
   if (cut_runs(ids) < ids.size()) reload_parked(worker);  // an operator's doing
+  keep_to_one_handler();
   return !drain_.rows.empty();
+}
+
+const detail::HandlerSpec* Lane::handler_named(const std::string& name) const {
+  const auto found = std::find_if(context_.handlers.begin(), context_.handlers.end(), [&](const auto& h) { return h.name == name; });
+  return found == context_.handlers.end() ? nullptr : &*found;
+}
+
+// A batch has one handler: what another one runs is left for the next drain, with what is behind it.
+void Lane::keep_to_one_handler() {
+  if (drain_.rows.empty()) return;
+  const auto handler = drain_.rows.front().redirected_to;
+  std::unordered_set<std::uint64_t> cut;
+  std::erase_if(drain_.rows, [&](const postgres::ParkedRow& row) {
+    const bool fits = row.redirected_to == handler && !(row.ordering && cut.contains(*row.ordering));
+    if (!fits && row.ordering) cut.insert(*row.ordering);
+    return !fits;
+  });
 }
 
 // What a run comes to goes with it only where it has never run and nobody wants anything of it. Returns how many of `ids` there are.

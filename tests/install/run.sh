@@ -30,7 +30,7 @@ cmake --install "$build" --prefix "$work/first" >"$work/install.log" || { cat "$
 mv "$work/first" "$work/prefix"
 prefix=$work/prefix
 libdir=$(dirname -- "$(find "$prefix" -name 'libdeja.*' -print -quit)")
-for file in include/deja/deja.h share/deja/schemas/0001_foundation.sql share/deja/schemas/roles/consumer.sql share/doc/deja/LICENSE; do
+for file in include/deja/deja.h share/deja/schemas/0001_foundation.sql share/deja/schemas/roles/{consumer,viewer,operator,admin}.sql share/doc/deja/LICENSE; do
   [[ -s $prefix/$file ]] || fail "$file is not installed"
 done
 [[ -z $(find "$prefix/include" -type f ! -path '*/include/deja/*.h') ]] || fail "more than the public headers is installed"
