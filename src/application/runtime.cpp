@@ -56,6 +56,7 @@ runtime::EngineOptions Runtime::Impl::engine_options() const {
   o.start_from = c.text("start.from");
   o.dlq_topic = c.text("dlq.topic");
   o.dlq_headers_allow = c.list("dlq.headers.allow");
+  o.dlq_headers_redact = c.list("dlq.headers.redact");
   o.quarantine_conflicts = c.text("dedup.conflict") == "quarantine";
   o.connections = static_cast<std::size_t>(c.integer("postgres.connections"));
   o.lanes_per_partition = static_cast<std::int32_t>(c.integer("lanes.per.partition"));

@@ -19,13 +19,18 @@ constexpr Field fields_of_dead_letters[] = {
     {"attempts", FieldType::number}, {"size", FieldType::number}, {"first_failed_at", FieldType::time}, {"dead_at", FieldType::time}, {"status"},
     {"replays", FieldType::number}, {"action_id", FieldType::number}};
 
-int list(const Context& context) {
+int list(const Context& context, const std::string& text) {
   Output output(context.list, dead_letter_fields());
   const auto config = context.load();
   const auto connection = open_postgres(config, "dlq list");
   const auto& schema = config.text("postgres.schema");
   postgres::check_schema(*connection, schema);
-  postgres::Admin(*connection, schema, context.group(config)).dead_letters({}, [&](const auto& row) { return output.row(to_row(row)); });
+  postgres::Admin::DeadLetterQuestion question;
+  if (!text.empty()) {
+    postgres::require(*connection, schema, postgres::Duty::read_payloads, "dlq list --text", "Look in the errors alone: --filter 'error~TEXT'");
+    question.text = text;
+  }
+  postgres::Admin(*connection, schema, context.group(config)).dead_letters(question, [&](const auto& row) { return output.row(to_row(row)); });
   output.finish();
   return exit_code::clean;
 }
@@ -126,7 +131,9 @@ void add_dlq(CLI::App& app, Context& context) {
   auto* list_command = dlq->add_subcommand("list", "Lists dead letters, oldest first");
   add_group_option(*list_command, context);
   add_list_options(*list_command, context, dead_letter_fields());
-  list_command->callback([&context] { context.run = [&context] { return list(context); }; });
+  auto text = std::make_shared<std::string>();
+  list_command->add_option("--text", *text, "Only those that have this text in their value, keys, headers or error, in just these letters")->type_name("TEXT");
+  list_command->callback([&context, text] { context.run = [&context, text] { return list(context, *text); }; });
 
   auto options = std::make_shared<ShowOptions>();
   auto* show_command = dlq->add_subcommand("show", "Shows one dead letter with its record");

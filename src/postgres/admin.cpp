@@ -172,11 +172,18 @@ DeadLetterRow dead_letter_row(Columns<PqxxRow>& c) {
 void Admin::dead_letters(const DeadLetterQuestion& question, const std::function<bool(const DeadLetterRow&)>& visit) {
   constexpr int page = 500;  // a flood of dead letters must not have to fit into memory
   const auto ids = question.ids ? std::optional(array_text(*question.ids)) : std::nullopt;
-  std::int64_t after = 0;
-  for (;;) {
+  std::vector<std::optional<std::string>> arguments{group_, "0", ids, question.status};
+  std::string in_text;
+  if (question.text) {
+    arguments.push_back(question.text);
+    in_text = " and (position($5 in d.error) > 0 or position($5 in d.headers::text) > 0";
+    for (const char* bytes : {"value", "record_key", "idempotency_key"}) in_text += std::string(" or position(convert_to($5, 'UTF8') in d.") + bytes + ") > 0";
+    in_text += ")";
+  }
+  for (std::int64_t after = 0;;) {
+    arguments[1] = std::to_string(after);
     const auto result = ask("select " + dead_letter_columns + " from {schema}.dead_letters d where" + in_group + "and d.id > $2 and ($3::bigint[] is null or d.id = any($3::bigint[]))" +
-                                " and ($4::text is null or d.status = $4) order by d.id limit " + std::to_string(page),
-                            {group_, std::to_string(after), ids, question.status});
+                                " and ($4::text is null or d.status = $4)" + in_text + " order by d.id limit " + std::to_string(page), arguments);
     for (const auto& found : result) {
       Columns c(found);
       const auto row = dead_letter_row(c);

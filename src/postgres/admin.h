@@ -106,6 +106,7 @@ class Admin {
   struct DeadLetterQuestion {
     std::optional<std::vector<std::int64_t>> ids = {};  ///< nothing: all
     std::optional<std::string> status = {};             ///< nothing: any
+    std::optional<std::string> text = {};               ///< in its value, keys, headers or error; nothing: any. Needs the right to read payloads
   };
   /// Oldest first, a page at a time; `visit` returns false to stop.
   void dead_letters(const DeadLetterQuestion& question, const std::function<bool(const DeadLetterRow&)>& visit);

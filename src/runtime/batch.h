@@ -36,7 +36,7 @@ struct BatchSettings {
   std::string scope;
   std::string dlq_topic;  // empty: database only
   bool quarantine_conflicts = true;
-  std::vector<std::string> dlq_headers_allow = {"*"};
+  std::vector<std::string> dlq_headers_allow = {"*"}, dlq_headers_redact = {};
   std::string group;
   std::chrono::milliseconds handler_timeout{60'000};
   std::size_t max_event_bytes = 1'000'000;  // librdkafka's default of message.max.bytes

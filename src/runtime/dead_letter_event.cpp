@@ -4,6 +4,7 @@
 
 #include "core/dead_letter_notice.h"
 #include "core/fingerprint.h"
+#include "core/glob.h"
 #include "core/keys.h"
 #include "core/utf8.h"
 #include "runtime/handler_event.h"
@@ -28,11 +29,6 @@ std::string clean_text(std::string_view text, std::size_t max) {
   return out;
 }
 
-bool allowed(const std::vector<std::string>& patterns, std::string_view name) {
-  return std::any_of(patterns.begin(), patterns.end(), [&](std::string_view p) {
-    return p == "*" || p == name || (p.ends_with('*') && name.starts_with(p.substr(0, p.size() - 1)));
-  });
-}
 }  // namespace
 
 postgres::NewDeadLetter dead_letter_of(const PreparedRecord& record, const std::string& handler, std::string_view cause, std::string_view stage,
@@ -73,9 +69,9 @@ core::OutboundEvent dead_letter_event(const postgres::NewDeadLetter& letter, con
   for (const auto& h : view.headers) {
     const auto size = h.name.size() + h.value.value_or("").size() + 8;
     // reserved names that came from outside are not trusted
-    if (h.name.starts_with("deja-") || h.name.starts_with("__dlq.") || size > room || !allowed(settings.dlq_headers_allow, h.name)) continue;
+    if (h.name.starts_with("deja-") || h.name.starts_with("__dlq.") || size > room || !core::matches_any(settings.dlq_headers_allow, h.name)) continue;
     room -= size;
-    event.headers.push_back({std::string(h.name), Bytes(h.value)});
+    event.headers.push_back({std::string(h.name), core::matches_any(settings.dlq_headers_redact, h.name) ? Bytes("(redacted)") : Bytes(h.value)});
   }
   const auto add = [&](const char* name, std::string value) { event.headers.push_back({name, std::move(value)}); };
   add("__dlq.errors.topic", std::string(view.topic));

@@ -59,7 +59,7 @@ class Engine::Impl {
         floods_(options_.flood, options_.breaker.open_for, clock_, log_, metrics_), registry_(options_.schema, options_.group),
         watch_(connection_options(options_), [this](const std::string& what) { log_.warn("a link to Postgres is given up", {{"cause", what}}); }),
         context_{log, metrics, clock_,
-                 {options_.keys.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.group,
+                 {options_.keys.scope, options_.dlq_topic, options_.quarantine_conflicts, options_.dlq_headers_allow, options_.dlq_headers_redact, options_.group,
                   options_.handler_timeout, max_event_bytes(options_.producer),
                   {options_.retry_max_attempts, {options_.backoff_base, options_.backoff_max}, options_.retry_deadline}, options_.park_max, options_.park_key_max,
                   options_.park_or_die, options_.hold},

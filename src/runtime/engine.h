@@ -28,7 +28,7 @@ struct EngineOptions {
   std::string postgres_url;
   Settings consumer, producer;
   std::string start_from, dlq_topic;
-  std::vector<std::string> dlq_headers_allow;
+  std::vector<std::string> dlq_headers_allow, dlq_headers_redact;
   bool quarantine_conflicts = true;
   std::int32_t lanes_per_partition = 1;
   std::size_t connections = 2, batch_max_records = 500, batch_max_bytes = 8U << 20;

@@ -123,7 +123,7 @@ class Harness::Impl {
   postgres::Connection connection_;
   postgres::PreparedStatements prepared_;
   runtime::Preparer preparer_;
-  const runtime::BatchSettings settings_{.scope = "test", .dlq_topic = {}, .quarantine_conflicts = true, .dlq_headers_allow = {"*"}, .group = "test", .max_event_bytes = 1'000'000};
+  const runtime::BatchSettings settings_{.scope = "test", .dlq_topic = {}, .quarantine_conflicts = true, .dlq_headers_allow = {"*"}, .dlq_headers_redact = {}, .group = "test", .max_event_bytes = 1'000'000};
   const runtime::Stores stores_{schema, "test", "test kit", "test", std::chrono::minutes(1)};
   const core::ParkedSet parked_;  // nothing is parked: an attempt is all there is
   core::Random random_{1};

@@ -540,6 +540,26 @@ class WhenAnOperatorMendsThem(Replays):
         self.drain(program)
 
 
+class WhenTheyAreLookedFor(Replays):
+    def test_by_any_text_in_them_and_secrets_stay_out_of_the_topic(self):
+        told = self.topic("dlq", 1)
+        self.put((b"k", script("a-needle-in-its-value", "reject", 0), [("Idempotency-Key", b"a"), ("X-Auth-Token", b"s3cret"), ("trace", b"t1"), ("raw", b"\xff\xfe")]),
+                 (b"k-needle", script("b", "reject", 1), [("Idempotency-Key", b"b")]), (b"k", script("c", "reject", 2), [("Idempotency-Key", b"c"), ("note", b"a needle")]),
+                 (b"k", None, [("Idempotency-Key", b"d")]))
+        program = self.start({"dlq.topic": told})
+        wait_until(lambda: len(self.letters()) == 4, 60, "dead letters", program)
+        found = [row["offset"] for row in self.rows("dlq", "list", "--text", "needle")]
+        self.assertEqual(found, [0, 1, 2])
+        self.assertEqual([row["offset"] for row in self.rows("dlq", "list", "--text", "needle", "--filter", "offset>0", "--limit", "1")], [1])
+        self.assertEqual([row["offset"] for row in self.rows("dlq", "list", "--text", "told to reject")], [0, 1, 2], "in the error")
+        self.assertEqual(self.rows("dlq", "list", "--text", "Needle%"), [])
+        wait_until(lambda: len(self.cluster.read(told)) == 4, 60, "their events", program)
+        headers = dict(self.cluster.read(told)[0].headers)
+        self.assertEqual((headers["X-Auth-Token"], headers["trace"], headers["raw"]), (b"(redacted)", b"t1", b"\xff\xfe"))
+        self.assertIn(["X-Auth-Token", "s3cret"], self.rows("dlq", "show", str(self.letter(0)))[0]["headers"], "the row has it, to be replayed")
+        self.clean(program)
+
+
 class WhenTheyComeFromElsewhere(Replays):
     """`deja dlq import`: what another framework's consumer gave up is replayed here."""
 

@@ -34,7 +34,7 @@ COMMANDS = [
     ("parked retry {parked} {why}", CHANGES), ("parked dead-letter {parked} {why}", CHANGES), ("parked discard {parked} {why}", CHANGES),
     ("dlq list", ANYBODY), ("dlq stats", ANYBODY), ("dlq actions", ANYBODY), ("dlq actions {running}", ANYBODY), ("dlq actions {running} --records", ANYBODY),
     ("dlq show {open} --redacted", ANYBODY), ("dlq show {edited} --redacted", ANYBODY),
-    ("dlq show {open}", CHANGES), ("dlq export {open}", CHANGES),
+    ("dlq list --text x", CHANGES), ("dlq show {open}", CHANGES), ("dlq export {open}", CHANGES),
     ("dlq replay {open} --dry-run", ANYBODY), ("dlq replay {open} --dry-run --records", ANYBODY), ("dlq replay {open} {why}", CHANGES),
     ("dlq redirect {open} --to probe --dry-run", ANYBODY), ("dlq redirect {open} --to probe {why}", CHANGES),
     ("dlq edit {open} --value {mended} {why}", CHANGES), ("dlq import {lost} {why}", CHANGES),

@@ -98,7 +98,7 @@ class LaneRig {
   LaneRig(const RigDatabase& database, std::int32_t partition, runtime::KeySettings keys, detail::HandlerSpec spec)
       : options_{.url = database.url(), .what = "test", .read_only = true}, name_{"test", "test", partition, 0},
         spec_(std::make_unique<detail::HandlerSpec>(std::move(spec))), handler_(spec_->make()),
-        settings_{.scope = keys.scope, .dlq_topic = {}, .quarantine_conflicts = true, .dlq_headers_allow = {"*"}, .group = "test"},
+        settings_{.scope = keys.scope, .dlq_topic = {}, .quarantine_conflicts = true, .dlq_headers_allow = {"*"}, .dlq_headers_redact = {"*token*"}, .group = "test"},
         preparer_(*spec_, keys) {
     postgres::Connection c(options_);
     stores_.lanes.create(c, name_, 0);

@@ -20,7 +20,8 @@ TEST(OptionTable, CoversThePublishedKeys) {
       "breaker.open.ms", "flood.ratio", "flood.window.ms", "park.max.records", "park.key.max.records", "park.policy",
       "dedup.window.ms", "dedup.window.override", "dedup.conflict", "dedup.expired", "key.secret", "tenant.header", "dlq.topic",
       "dlq.order", "dlq.headers.allow", "outbox.fencing", "log.level", "log.format",
-      // beside the contract: how a key recipe changes
+      // beside the contract: what stays out of a topic, and how a key recipe changes
+      "dlq.headers.redact",
       "keys.previous.handler", "keys.previous.scope", "keys.previous.secret", "keys.previous.tenant.header"};
   std::set<std::string_view> rows;
   for (const auto& option : options()) rows.insert(option.key);
