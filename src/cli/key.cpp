@@ -15,7 +15,7 @@ namespace {
 
 constexpr Field key_fields[] = {{"group"}, {"handler"}, {"status"}, {"topic"}, {"partition", FieldType::number}, {"offset", FieldType::number},
                             {"at", FieldType::time}, {"generation", FieldType::number}, {"payload_digest"}, {"events", FieldType::list}, {"first_event_id"},
-                            {"dlq_id", FieldType::number}, {"conflicts", FieldType::number}, {"recipe"}};
+                            {"dlq_id", FieldType::number}, {"replays", FieldType::number}, {"conflicts", FieldType::number}, {"recipe"}};
 
 struct Question {
   std::string key, handler;
@@ -106,6 +106,7 @@ Row row_of(postgres::KeyLookup& lookup, const postgres::RecordedRecipe& recorded
   std::int64_t conflicts = 0;
   for (const auto& l : letters) conflicts += l.cause == core::cause::conflict ? 1 : 0;
   const auto dlq_id = [&] { return letter != nullptr ? Cell(letter->id) : Cell(); };
+  const auto replays = [&] { return letter != nullptr ? Cell(letter->replays) : Cell(); };
   bool discarded = false;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const auto found = lookup.committed(keys[i]);
@@ -119,15 +120,15 @@ Row row_of(postgres::KeyLookup& lookup, const postgres::RecordedRecipe& recorded
     std::vector<std::string> events;
     for (const auto& id : lookup.events(found->lane, ids)) events.push_back(core::to_text(id));
     return {recorded.group, handler, std::string("processed"), cell_of(found->topic), cell_of(found->partition), found->offset, found->at, found->generation,
-            hex(found->digest), events, core::to_text(ids.front()), dlq_id(), conflicts, recipes[i].first};
+            hex(found->digest), events, core::to_text(ids.front()), dlq_id(), replays(), conflicts, recipes[i].first};
   }
   if (const auto parked = discarded ? std::nullopt : lookup.parked(recorded.group, keys))
     return {recorded.group, handler, std::string("parked"), parked->topic, parked->partition, parked->offset, parked->first_seen, Cell(),
-            parked->digest ? Cell(hex(*parked->digest)) : Cell(), std::vector<std::string>(), Cell(), dlq_id(), conflicts, Cell()};
+            parked->digest ? Cell(hex(*parked->digest)) : Cell(), std::vector<std::string>(), Cell(), dlq_id(), replays(), conflicts, Cell()};
   if (letter == nullptr)
-    return {recorded.group, handler, std::string("unknown"), Cell(), Cell(), Cell(), Cell(), Cell(), Cell(), std::vector<std::string>(), Cell(), Cell(), conflicts, Cell()};
+    return {recorded.group, handler, std::string("unknown"), Cell(), Cell(), Cell(), Cell(), Cell(), Cell(), std::vector<std::string>(), Cell(), Cell(), Cell(), conflicts, Cell()};
   return {recorded.group, handler, status_of(*letter), letter->topic, letter->partition, letter->offset, letter->at, Cell(),
-          letter->digest ? Cell(hex(*letter->digest)) : Cell(), std::vector<std::string>(), Cell(), dlq_id(), conflicts, Cell()};
+          letter->digest ? Cell(hex(*letter->digest)) : Cell(), std::vector<std::string>(), Cell(), dlq_id(), replays(), conflicts, Cell()};
 }
 
 int show(const Context& context, const Question& question) {

@@ -53,7 +53,7 @@ std::optional<CommittedKey> KeyLookup::committed(const core::Uuid& key) {
 std::vector<LetterOfKey> KeyLookup::letters(const std::string& group, const std::vector<core::Uuid>& keys) {
   std::vector<LetterOfKey> all;
   for (const auto& row : ask("select id, cause, status, topic, partition, \"offset\", digest, " + utc("dead_at") +
-                                 " from {schema}.dead_letters where key = any($1::uuid[]) and group_id = $2 order by id",
+                                 ", replays from {schema}.dead_letters where key = any($1::uuid[]) and group_id = $2 order by id",
                              {array_text(keys), group})) {
     Columns columns(row);
     LetterOfKey letter;
@@ -65,6 +65,7 @@ std::vector<LetterOfKey> KeyLookup::letters(const std::string& group, const std:
     letter.offset = columns.number();
     letter.digest = columns.maybe_number();
     letter.at = columns.text();
+    letter.replays = columns.number();
     all.push_back(std::move(letter));
   }
   return all;
@@ -87,7 +88,8 @@ std::optional<ParkedKey> KeyLookup::parked(const std::string& group, const std::
 
 std::vector<core::Uuid> KeyLookup::events(std::int32_t lane, const std::vector<core::Uuid>& ids) {
   std::vector<core::Uuid> found;
-  for (const auto& row : ask("select event_id from {schema}.outbox where lane = $1::int and event_id = any($2::uuid[]) order by seq",
+  for (const auto& row : ask("select event_id from (select seq, event_id from {schema}.outbox where lane = $1::int and event_id = any($2::uuid[]) union "
+                             "select seq, event_id from {schema}.outbox_stuck where lane = $1::int and event_id = any($2::uuid[])) e order by seq",
                              {std::to_string(lane), array_text(ids)}))
     found.push_back(core::parse_uuid(row[0].c_str()).value());
   return found;

@@ -29,7 +29,7 @@ struct CommittedKey {
 };
 
 struct LetterOfKey {
-  std::int64_t id = 0;
+  std::int64_t id = 0, replays = 0;
   std::string cause, status, topic;
   std::int64_t partition = 0, offset = 0;
   std::optional<std::int64_t> digest;

@@ -42,7 +42,7 @@ class WhenAnotherHandlerIsToRunThem(Replays):
         self.assertEqual((action["kind"], action["done"], action["failed"]), (f"redirect to {SECOND}", 3, 1))
         self.put_values("a", "b")  # the producer sends them again
         wait_until(lambda: self.consumed() == 6, 60, "the twins", program)
-        self.assertEqual([row["status"] for row in self.rows("key", "a", "--handler", FIRST)], ["processed"])
+        self.assertEqual([(row["status"], row["dlq_id"], row["replays"]) for row in self.rows("key", "a", "--handler", FIRST)], [("processed", self.letter(0), 1)])
         self.assertEqual(len(self.taken()), 3, "twins are duplicates under the first handler's keys")
         self.assertEqual(self.rows("audit-log")[-1]["action"], "dlq redirect")
         # without another word a replay is the first handler's again
