@@ -167,5 +167,40 @@ class WhenATopicMayNotBeWritten(RefusedEvents):
         self.check()
 
 
+class WhenTheDeadLetterTopicIsWrong(RefusedEvents):
+    def test_D7_not_authorised_it_holds_nothing_up_and_is_told_afterwards(self):
+        dead = self.topic("dead", 1)
+        self.cluster.forbid_writes(dead)
+        self.put(*(record(f"r{n}", "reject" if n % 3 == 0 else "ok", n, b"k") for n in range(12)))
+        program = self.start({"dlq.topic": dead, "flood.ratio": 1.0})
+        self.await_published(b"k", *(f"r{n}" for n in range(12) if n % 3))
+        wait_until(lambda: len(self.aside()) == 4, 60, "the dead letters' events set aside", program)
+        self.assertEqual(self.letters(), 4)
+        self.rows("dlq", "discard", "--filter", "offset=0", "--reason", "r", "--yes")
+        wait_until(lambda: len(self.aside()) == 5, 60, "the word of the discard behind them", program)
+        self.cluster.allow_writes(dead)
+        wait_until(lambda: len({dict(event.headers)["deja-event-id"] for event in self.cluster.read(dead)}) == 5, 60, "the topic to be told", program)
+        self.await_aside()
+        told = [dict(event.headers) for event in self.cluster.read(dead)]
+        first = told[0]["deja-dlq-id"]
+        self.assertEqual([headers["deja-dlq-status"] for headers in told if headers["deja-dlq-id"] == first and "deja-dlq-status" in headers][:1], [b"discarded"])
+        self.finish_clean(program)
+
+    def test_D7_too_small_for_a_letter_it_holds_nothing_up(self):
+        dead = self.topic("dead", 1, max_message_bytes=2000)
+        key, value, headers = record("large", "reject", 0, b"k")
+        self.put((key, value[:-1] + b' , "pad": "' + b"x" * 5000 + b'"}', headers), record("a", "ok", 1, b"k"), record("b", "reject", 2, b"other"))
+        program = self.start({"dlq.topic": dead, "flood.ratio": 1.0})
+        self.await_published(b"k", "a")
+        wait_until(lambda: [dict(event.headers)["__dlq.errors.offset"] for event in self.cluster.read(dead)] and
+                   {dict(event.headers)["__dlq.errors.offset"] for event in self.cluster.read(dead)} == {b"2"}, 60, "the other letter told", program)
+        wait_until(lambda: [state for _, state in self.aside()] == ["stuck"], 60, "the large one set aside", program)
+        self.assertEqual(self.letters(), 2)
+        self.cluster.alter_topic(dead, **ENOUGH)
+        self.change("retry", "--all")
+        self.await_aside()
+        self.finish_clean(program)
+
+
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""D7, D8: dead letters run again in their lanes, under their keys and in their order; what would become of them is told before."""
+"""D8: dead letters run again in their lanes, under their keys and in their order; what would become of them is told before."""
 
 import json
 import os
@@ -74,7 +74,7 @@ class Replays(FaultTest):
 
 
 class WhenDeadLettersAreReplayed(Replays):
-    def test_D7_replay_runs_it_under_its_key_in_its_lane_and_tells_the_topic(self):
+    def test_D8_replay_runs_it_under_its_key_in_its_lane_and_tells_the_topic(self):
         told = self.topic("dlq", 1)
         self.put(record("a", "throw:1", 0), record("b", "ok", 1))
         program = self.start({"dlq.topic": told})
@@ -103,7 +103,7 @@ class WhenDeadLettersAreReplayed(Replays):
         self.assertEqual([item[f] for f in ("id", "forecast", "state", "outcome", "as_foretold")], [letter["id"], "would_run", "done", "processed", True])
         self.clean(program)
 
-    def test_D7_submitting_twice_is_one_replay(self):
+    def test_D8_submitting_twice_is_one_replay(self):
         self.put(record("a", "throw:1", 0), record("b", "throw:1", 1, b"b"))
         program = self.start()
         self.await_dead(0, 1)
@@ -119,7 +119,7 @@ class WhenDeadLettersAreReplayed(Replays):
         self.assertEqual(sorted(self.made()), ["a", "b"])
         self.clean(program)
 
-    def test_D7_a_replay_that_fails_is_a_dead_letter_again_with_its_history(self):
+    def test_D8_a_replay_that_fails_is_a_dead_letter_again_with_its_history(self):
         told = self.topic("dlq", 1)
         self.put(record("a", "throw", 0))
         program = self.start({"retry.max.attempts": 2, "dlq.topic": told})
