@@ -134,6 +134,19 @@ void check_grown_topics(postgres::Connection& connection, const std::string& sch
   if (grown.empty()) findings.ok("grown_topics", "no topic grew while records of it are parked");
 }
 
+// O2
+void check_events_set_aside(postgres::Admin& admin, Findings& findings) {
+  std::int64_t events = 0;
+  std::string cause;
+  for (const auto& lane : admin.outbox()) {
+    events += lane.stuck;
+    if (lane.stuck_cause) cause = *lane.stuck_cause;
+  }
+  if (events == 0) return findings.ok("events_set_aside", "Kafka has refused no event that still waits");
+  findings.warn("events_set_aside", std::to_string(events) + " events are set aside, which Kafka refuses or which are behind such a one" + (cause.empty() ? "" : ", last: " + cause),
+                "deja outbox list shows them: create the topic, grant the right, or raise max.message.bytes; then deja outbox retry, or deja outbox discard");
+}
+
 }  // namespace
 
 DatabaseFacts check_postgres(const config::Config& config, const std::string& group, Findings& findings) {
@@ -154,6 +167,7 @@ DatabaseFacts check_postgres(const config::Config& config, const std::string& gr
     facts.event_topics = postgres::waiting_event_topics(*connection, schema, group);
     check_abandoned_lanes(*connection, schema, group, findings);
     check_grown_topics(*connection, schema, group, findings);
+    check_events_set_aside(admin, findings);
     facts.known = true;
   } catch (const Stop& stop) {
     findings.fail("postgres.questions", stop.what(), "mend what is named and run doctor again");
