@@ -46,7 +46,7 @@ class Facts:
     def __init__(self, database, group):
         self.effects = database.rows('select n, tx, id, record_key, seq, topic, partition, "offset", attempt from probe_effects order by n')
         self.history = database.rows("select * from storm_history order by n")
-        self.letters = database.rows(f"select id, topic, partition, \"offset\", status, cause, replays, value, idempotency_key from deja.dead_letters where group_id = '{group}' order by id")
+        self.letters = database.rows(f"select id, topic, partition, \"offset\", status, cause, replays, value, headers from deja.dead_letters where group_id = '{group}' order by id")
         self.edits = database.rows("select dead_letter, value from deja.dlq_edits order by id")
         self.parked = database.rows(f"select topic, partition, \"offset\" from deja.parked where group_id = '{group}'")
         self.actions = database.rows(f"select id, kind, state, accepted from deja.dlq_actions where group_id = '{group}'")
@@ -107,7 +107,8 @@ class Dispositions:
     def key(self, place):
         """The record's own, or the one that an edit gave it."""
         own = idempotency_key(self.records[place])
-        return own if own is not None else as_bytes(self.letters[place]["idempotency_key"]) if place in self.letters else None
+        given = [value.encode() for name, value in self.letters[place]["headers"] if name == "Idempotency-Key"] if place in self.letters else []
+        return own if own is not None else given[-1] if given else None
 
     def twins(self, place):
         """Others of its key and payload that took effect, or were dead: what it may be a duplicate of."""

@@ -74,7 +74,7 @@ class TheOracle(unittest.TestCase):
     def dies(self, offset, cause):
         self.begin()
         self.letters.append({"id": 10 + offset, "topic": TOPIC, "partition": 0, "offset": offset, "status": "open", "cause": cause, "replays": 0,
-                             "value": "\\x" + self.log[offset].value.hex(), "idempotency_key": None})
+                             "value": "\\x" + self.log[offset].value.hex(), "headers": []})
         self.status(offset, None, "open", cause)
 
     def status(self, offset, before, after, cause=None, again=False):
@@ -171,6 +171,29 @@ class TheOracle(unittest.TestCase):
     def test_a_conflict_with_nothing(self):
         self.dies(6, "conflict")
         self.assert_finds("a record that is dead without a fault of cause conflict")
+
+    def test_a_key_that_an_edit_gives_counts(self):
+        self.log.append(self.log[6]._replace(offset=7, headers=[]))
+        self.dies(7, "key_missing")
+        self.letter(7)["headers"] = [["Idempotency-Key", "k6"]]
+        for action in (3, 4):
+            self.replay(action, 7)
+            self.actions.append({"id": action, "kind": "replay", "state": "done", "accepted": 1})
+            if action == 3:
+                self.begin()
+                self.write("parked", 7, after="gone")
+                self.item(3, 7, "parked", "failed")
+                self.status(7, "replaying", "open", cause="key_missing", again=True)
+        kept = self.history[:], self.told[:], self.items[:]
+        self.ends_well(4, 7)
+        self.assert_finds("a key with two effects")
+        self.history, self.told, self.items = kept
+        self.effects.pop()
+        self.begin()
+        self.write("parked", 7, after="gone")
+        self.item(4, 7, "parked", "done")
+        self.status(7, "replaying", "replayed")
+        self.assertEqual(self.judge()[1], [], "a duplicate of 6")
 
     def test_a_dead_letter_that_is_open_at_the_end(self):
         self.begin()

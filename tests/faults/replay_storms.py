@@ -8,6 +8,7 @@ come too early, too late or twice, and what they may not do is in the oracle.
 import json
 import os
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -16,7 +17,7 @@ import zlib
 import fault_oracle
 import progress
 import replay_oracle
-from fault_sandbox import KEY, LONG, SEED, FaultTest, free_port, longer, main, record, script, wait_until
+from fault_sandbox import KEY, SEED, FaultTest, free_port, main, record, script, wait_until
 from payments_oracle import Findings
 from postgres_session import Database, SqlError, as_bytes
 from sandbox import BIN
@@ -64,7 +65,7 @@ class Terminal(threading.Thread):
                 code = CUT_OFF
                 if limit is None:
                     raise AssertionError(f"deja {' '.join(words)} did not end: {error.decode()}") from None
-            self.told.append((" ".join(words), code, error.decode().strip().splitlines()[-1:]))
+            self.told.append((f"{time.monotonic() - self.test.begun:.1f}", " ".join(words), code, error.decode().strip().splitlines()[-1:]))
             if code not in (*RIGHT_CODES, CUT_OFF):
                 raise AssertionError(f"deja {' '.join(words)}: {code}\n{out.decode()}{error.decode()}")
 
@@ -144,7 +145,12 @@ ORDERS = [(Terminal.replays, 5), (Terminal.replays_twice, 2), (Terminal.replays_
           (Terminal.edits, 4), (Terminal.parks, 3)]
 
 
-class WhenOperatorsAndMembersDoAsTheyPlease(FaultTest):
+# What becomes of members. One that is away is missed after six seconds.
+OFTEN = ["kill and start", "kill and start", "kill", "stop and start", "join", "leave"]
+RARE = ["kill", "kill and start", "stop and start", "join", "leave", "freeze"]
+
+
+class Storm(FaultTest):
     partitions = 3
     KINDS = [("ok", 60), ("throw:1", 8), ("throw:3", 8), ("throw:5", 3), ("throw", 2), ("sql-error", 2), ("reject", 6), ("emit:2", 5), ("slow-sql:5", 4)]
 
@@ -171,13 +177,13 @@ class WhenOperatorsAndMembersDoAsTheyPlease(FaultTest):
                 records.append((b"k%d" % dice.randrange(10), *again[1:]))  # under another record key
         return records
 
-    def storm(self, order, rounds, batch=5, lanes=2, per_round=50, orders=5, members_most=3, rare=False):
+    def storm(self, order, rounds, batch=5, lanes=2, per_round=50, orders=5, whats=OFTEN):
         seed = f"{SEED} {batch} {lanes} {zlib.crc32(self._testMethodName.encode())}"
-        dice = random.Random(seed)
+        dice, self.begun = random.Random(seed), time.monotonic()
         told = self.topic("told", 2)
         settings = {"retry.max.attempts": 3, "retry.backoff.base.ms": 20, "retry.backoff.max.ms": 150, "flood.ratio": 1.0, "batch.max.records": batch, "lanes.per.partition": lanes,
                     "crash.max.starts": 100, "drain.timeout.ms": 10000, "dlq.order": order, "dlq.topic": told}
-        names = ["one", "two", "three"][:members_most]
+        names = ["one", "two", "three"]
         ports, members, story = {"one": self.port} | {name: free_port() for name in names[1:]}, {}, []
 
         def begin(name):
@@ -197,19 +203,23 @@ class WhenOperatorsAndMembersDoAsTheyPlease(FaultTest):
                 sent += per_round
                 total = sum(self.cluster.end_offsets(self.records).values())
                 terminals = [Terminal(self, f"terminal-{turn}-{which}", random.Random(f"{seed} {turn} {which}"), orders) for which in "ab"]
+                if turn == 0:
+                    wait_until(self.letters, 120, "a dead letter to begin with", *members.values())
                 for terminal in terminals:
                     terminal.start()
                 until = total - dice.randrange(per_round)
                 wait_until(lambda: self.consumed() >= until, 120, f"{until} records consumed", *members.values(), every=0.02)
                 if dice.random() < 0.5:  # in the midst of a replay, if there will be one
                     wait_until(lambda: self.fed() or not any(map(Terminal.is_alive, terminals)), 180, "a replay under way", *members.values(), every=0.02)
-                what = dice.choice(["kill", "kill", "kill and start", "stop and start", "join", "leave"])
+                what = dice.choice(whats)
                 name = dice.choice(sorted(members))
                 story.append(f"{what} {name}")
                 if what.startswith("kill"):
                     members.pop(name).kill()
                 elif what.startswith("stop") or (what == "leave" and len(members) > 1):
                     stop(name)
+                elif what == "freeze":
+                    self.freeze(members[name], *(each for each in members.values() if each is not members[name]))
                 away = [each for each in names if each not in members]
                 if what == "kill" and not members or what.endswith("start"):
                     begin(name)
@@ -222,14 +232,25 @@ class WhenOperatorsAndMembersDoAsTheyPlease(FaultTest):
                     if terminal.trouble:
                         raise terminal.trouble
             self.settle(list(members.values()), typed)
+            self.await_done([self.records], *members.values())
+        except BaseException:
+            print("\n".join(map(str, typed)), flush=True)
+            raise
         finally:
-            codes = [code for _, code, _ in typed]
+            codes = [code for _, _, code, _ in typed]
             print(f"{self._testMethodName}: {', '.join(story)}; {len(typed)} commands, " + ", ".join(f"{codes.count(code)} x {code}" for code in (*RIGHT_CODES, CUT_OFF)), flush=True)
-            if os.environ.get("DEJA_STORM_TALK"):
-                print("\n".join(map(str, typed)), flush=True)
         for name in sorted(members):
             stop(name)
         self.judge(order, told)
+
+    def freeze(self, program, *others):
+        """Until it has lost its lanes, if there is somebody to take them."""
+        of_it = f"exists(select from deja.lanes where group_id = '{self.group}' and instance like '%:{program.process.pid}:%')"
+        self.await_log(program, " running ")
+        program.signal(signal.SIGSTOP)
+        if others:
+            wait_until(lambda: not self.database.value(f"select {of_it}"), 120, "another owner of its lanes", *others)
+        program.signal(signal.SIGCONT)
 
     def fed(self):
         return self.database.value("select exists(select from deja.dlq_items where state = 'parked')")
@@ -239,16 +260,16 @@ class WhenOperatorsAndMembersDoAsTheyPlease(FaultTest):
                           'and d."offset" < p."offset")')
 
     def is_quiet(self):
-        """Everything is consumed and published, and nothing is on its way, but for what waits behind a dead letter that holds."""
+        """Everything is consumed, and nothing is on its way, but for what waits behind a dead letter that holds."""
         return self.database.value("select not exists(select from deja.dlq_items where state = 'queued') "
                                    f"and not exists(select from deja.parked p where p.wanted is not null or not {self.BEHIND_AN_OPEN_ONE}) "
                                    "and not exists(select from deja.dlq_actions a where a.kind = 'replay' and a.state in ('running', 'paused') "
                                    "and not exists(select from deja.dlq_items i where i.action_id = a.id and i.state = 'parked'))") and (
-            progress.unread(self.cluster, self.database, self.group, [self.records]) == 0 and progress.unpublished(self.database, self.group) == 0)
+            progress.unread(self.cluster, self.database, self.group, [self.records]) == 0)
 
     def await_quiet(self, members):
         try:
-            wait_until(self.is_quiet, 40, "the group to be quiet", *members, every=0.1)
+            wait_until(self.is_quiet, 180, "the group to be quiet", *members, every=0.1)
         except AssertionError as error:
             told = [json.dumps(row) for sql in (
                 "select id, state, state_cause, accepted, fed, rate from deja.dlq_actions where kind = 'replay' and state in ('running', 'paused')",
@@ -259,9 +280,9 @@ class WhenOperatorsAndMembersDoAsTheyPlease(FaultTest):
             raise AssertionError(f"{error}\n" + "\n".join(told)) from None
 
     def settle(self, members, typed):
-        """Goes on with what is paused, replays what is open twice, and discards what is left, until there is nothing."""
+        """Goes on with what is paused, replays what is open, and discards what fails again, until there is nothing."""
         operator = Terminal(self, "the-last-one", random.Random(0), 0)
-        tried = {}
+        tried = set()
         try:
             # One that waits for its first letters may wait behind a dead letter that holds, which is nobody's fault but the operator's.
             for row in self.database.rows("select id, state, coalesce(canary, stop_ratio) is null as goes_on from deja.dlq_actions where kind = 'replay' and state in ('running', 'paused') order by id"):
@@ -272,12 +293,12 @@ class WhenOperatorsAndMembersDoAsTheyPlease(FaultTest):
                 letters = [row["id"] for row in self.database.rows("select id from deja.dead_letters where status = 'open' order by id")]
                 if not letters and progress.parked(self.database, self.group) == 0:
                     return
-                again = [letter for letter in letters if tried.get(letter, 0) < 1]
+                again = [letter for letter in letters if letter not in tried]
                 if again:
-                    tried |= {letter: tried.get(letter, 0) + 1 for letter in again}
                     operator.type_in_peace(["dlq", "replay", *map(str, again), "--rate", "1000"])
-                else:
-                    operator.type_in_peace(["dlq", "discard", "--all"])
+                if len(again) < len(letters):
+                    operator.type_in_peace(["dlq", "discard", *(str(letter) for letter in letters if letter in tried)])
+                tried |= set(again)
             self.fail("it is never settled")
         finally:
             operator.database.close()
@@ -297,11 +318,27 @@ class WhenOperatorsAndMembersDoAsTheyPlease(FaultTest):
               f"; {len(facts.letters)} dead letters, {len(facts.items)} replayed in {len([a for a in facts.actions if a['kind'] == 'replay'])} replays", flush=True)
         self.assert_clean(findings)
 
+
+class WhenOperatorsAndMembersDoAsTheyPlease(Storm):
     def test_D8_R5_continue(self):
         self.storm("continue", 3)
 
     def test_D8_R5_hold(self):
-        self.storm("hold", 3, batch=20, lanes=3)
+        self.storm("hold", 2, batch=20, lanes=3)
+
+
+class WhenTheyDoSoForLong(Storm):
+    def test_D8_R5_continue_in_small_batches(self):
+        self.storm("continue", 7, batch=3, whats=RARE)
+
+    def test_D8_R5_continue_in_one_lane(self):
+        self.storm("continue", 7, batch=500, lanes=1, per_round=100, orders=8, whats=RARE)
+
+    def test_D8_R5_hold_in_small_batches(self):
+        self.storm("hold", 5, batch=3, whats=RARE)
+
+    def test_D8_R5_hold_in_one_lane(self):
+        self.storm("hold", 5, batch=500, lanes=1, per_round=80, orders=8, whats=RARE)
 
 
 if __name__ == "__main__":
