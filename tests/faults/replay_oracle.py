@@ -74,7 +74,7 @@ def _succeeds(do, attempt):
 
 class Dispositions:
     def __init__(self, log, facts, findings):
-        self.findings = findings
+        self.findings, self.history = findings, facts.history
         self.records = {position(record): record for record in log}
         self.effects = self.each_once(facts.effects, "doubled effect")
         self.letters = self.each_once(facts.letters, "two dead letters for one record")
@@ -115,6 +115,16 @@ class Dispositions:
         mine = self.values[place] if idempotency_key(self.records[place]) is None else [self.records[place].value]
         return [other for other in self.by_key.get(self.key(place), []) if other != place and (other in self.effects or other in self.letters) and set(mine) & set(self.values[other])]
 
+    def story(self, place):
+        """Of all records of its key, for whoever reads a finding."""
+        places = self.by_key.get(self.key(place), [place])
+        lines = [f"{where(each)} {self.records[each].key} {self.records[each].headers} {self.records[each].value}, edited {self.values[each][1:]}" for each in places]
+        rows = [row for row in self.history if place_of(row) in places]
+        rows += [dict(row, what="effect") for place, row in self.effects.items() if place in places]
+        for row in sorted(rows, key=lambda each: each["n"]):
+            lines.append(" ".join(f"{name}={row[name]}" for name in ("n", "tx", "what", "offset", "letter", "action", "before", "after", "cause", "replays") if row.get(name) is not None))
+        return "".join("\n    " + line for line in lines)
+
     def judge(self, place):
         effect, letter, add = self.effects.get(place), self.letters.get(place), self.findings.add
         scripts = [script_of(value) for value in self.values[place]]
@@ -133,7 +143,7 @@ class Dispositions:
         if letter and letter["status"] == "discarded":
             return "discarded"
         if not self.twins(place):
-            add("a record without a disposition" if not letter else "a replayed dead letter without an effect", f"{where(place)}, {scripts[0]}")
+            add("a record without a disposition" if not letter else "a replayed dead letter without an effect", f"{where(place)}, {scripts[0]}{self.story(place)}")
         return "duplicate"
 
     def judge_causes(self, place):
@@ -150,7 +160,7 @@ class Dispositions:
         for key, places in self.by_key.items():
             holders = [place for place in places if place in self.effects]
             if len(holders) > 1:
-                self.findings.add("a key with two effects", f"{key} at " + " and ".join(map(where, holders)))
+                self.findings.add("a key with two effects", f"{key} at " + " and ".join(map(where, holders)) + self.story(holders[0]))
         for place in self.letters:
             if place in self.records:
                 self.judge_causes(place)
