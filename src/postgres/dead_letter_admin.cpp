@@ -1,7 +1,5 @@
 #include "postgres/dead_letter_admin.h"
 
-#include <map>
-
 #include "core/dead_letter_notice.h"
 #include "postgres/arrays.h"
 #include "postgres/columns.h"
@@ -15,7 +13,7 @@ namespace deja::postgres {
 
 struct DeadLetterAdmin::Changed {
   std::vector<std::int64_t> ids, orderings;
-  std::vector<KeyClaim> keys;
+  std::vector<KeyClaim> keys;  // of every letter: several may have one key, and any of them the row
 };
 
 DeadLetterAdmin::DeadLetterAdmin(Connection& connection, std::string schema) : connection_(connection), schema_(std::move(schema)), keys_(schema_) {}
@@ -40,7 +38,6 @@ void DeadLetterAdmin::end_action(std::int64_t action, std::int64_t refused) {
 DeadLetterAdmin::Changed DeadLetterAdmin::change(std::int32_t lane_id, const std::vector<std::int64_t>& ids, std::int64_t action, const std::string& from, const std::string& to) {
   lock_lane(connection_, schema_, lane_id);
   Changed changed;
-  std::map<core::Uuid, KeyClaim> claims;
   std::vector<core::OutboundEvent> events;
   core::FramedHash hash;
   for (const auto& row : connection_.exec_params(
@@ -55,8 +52,7 @@ DeadLetterAdmin::Changed DeadLetterAdmin::change(std::int32_t lane_id, const std
     for (int recipe = 0; recipe < 2; ++recipe) {
       const auto key = c.maybe_text();
       if (!key) continue;
-      const auto uuid = core::parse_uuid(*key).value();
-      claims.try_emplace(uuid, KeyClaim{uuid, digest, offset});
+      changed.keys.push_back({core::parse_uuid(*key).value(), digest, offset});
     }
     const auto group = c.text();
     const auto topic = c.text();
@@ -65,7 +61,6 @@ DeadLetterAdmin::Changed DeadLetterAdmin::change(std::int32_t lane_id, const std
     const auto record_key = c.maybe_bytes();
     if (const auto event_topic = c.maybe_text()) events.push_back(core::notice_event({id, action, replays, *event_topic, to, {}}, group, record_key, source, hash));
   }
-  for (const auto& [key, claim] : claims) changed.keys.push_back(claim);
   if (changed.ids.empty()) return changed;
   add_operator_events(connection_, schema_, lane_id, events);
   connection_.exec_params(with_schema("update {schema}.dlq_actions set accepted = accepted + $2::bigint where id = $1::bigint", schema_),

@@ -297,6 +297,20 @@ class WhenDeadLettersAreReplayed(Replays):
         self.assertEqual([(a["kind"], a["accepted"]) for a in self.rows("dlq", "actions")], [("replay", 1), ("restore", 1), ("discard", 1)])
         self.clean(program)
 
+    def test_B4_a_restore_of_two_letters_of_one_key_frees_it(self):
+        self.database.run(f"alter database {self.database.value('select current_database()')} set enable_seqscan = off")  # so that rows come in the order of their ids
+        self.put(record("a", "throw:1", 0), record("b", "throw:1", 1, idempotency="a"))
+        program = self.start()
+        self.await_dead(0, 1)
+        why = ("--reason", "a ticket", "--yes")
+        self.rows("dlq", "discard", str(self.letter(1)), *why)  # which takes the key
+        self.rows("dlq", "discard", str(self.letter(0)), *why)
+        self.assertEqual(self.rows("dlq", "restore", "--all", *why)[0]["accepted"], 2)
+        self.assertEqual(self.database.value("select count(*) from deja.keys_1"), 0, "the key is free")
+        self.replay(str(self.letter(1)), "--wait")
+        self.await_made("b")
+        self.clean(program)
+
     def test_R5_with_hold_a_replay_keeps_the_place_in_the_log(self):
         self.put(record("a0", "throw:1", 0), record("a1", "ok", 1), record("a2", "throw:1", 2), record("a3", "ok", 3))
         program = self.start({"dlq.order": "hold"})
