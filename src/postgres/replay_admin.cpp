@@ -1,5 +1,7 @@
 #include "postgres/replay_admin.h"
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 #include <unordered_map>
 
@@ -83,14 +85,19 @@ ReplayAdmin::Begun ReplayAdmin::begin(const std::string& group, const std::strin
                                                            "where id = any($1::bigint[]) and status = 'open' returning id", schema_), {ids, text(begun.action)}))
     begun.accepted.push_back(r[0].as<std::int64_t>());
   if (begun.accepted.empty()) return begun;
-  // records of one ordering key are in one lane, in the order of the log; lanes take turns
+  const std::set<std::int64_t> taken(begun.accepted.begin(), begun.accepted.end());
+  std::vector<ForetoldLetter> listed;
+  std::copy_if(letters.begin(), letters.end(), std::back_inserter(listed), [&](const ForetoldLetter& l) { return taken.contains(l.id); });
+  // Records of one ordering key are in one lane, in the order of the log; lanes take turns. They are joined by their ids alone: of a status
+  // that was set just now the statistics say that hardly a letter has it, and each would be compared with each.
   connection_.exec_params(
       with_schema("insert into {schema}.dlq_items (action_id, place, dead_letter, lane, forecast) "
                   "select $1::bigint, row_number() over (order by o.place, o.lane), o.id, o.lane, o.forecast from (select d.id, d.lane, w.forecast, "
                   "row_number() over (partition by d.lane order by d.incarnation = l.incarnation, d.\"offset\", d.id) as place "
-                  "from unnest($2::bigint[], $3::text[]) w(id, forecast) join {schema}.dead_letters d on d.id = w.id and d.action_id = $1::bigint and d.status = 'replaying' "
+                  "from unnest($2::bigint[], $3::text[]) w(id, forecast) join {schema}.dead_letters d on d.id = w.id "
                   "join {schema}.lanes l on l.id = d.lane) o", schema_),
-      {text(begun.action), ids, array_text(letters, [](const ForetoldLetter& l) { return std::string(core::word(l.forecast)); })});
+      {text(begun.action), array_text(listed, [](const ForetoldLetter& l) { return text(l.id); }),
+       array_text(listed, [](const ForetoldLetter& l) { return std::string(core::word(l.forecast)); })});
   connection_.exec_params(with_schema("update {schema}.dlq_actions set accepted = $2::bigint, refused = matched - $2::bigint where id = $1::bigint", schema_),
                           {text(begun.action), text(static_cast<std::int64_t>(begun.accepted.size()))});
   return begun;
