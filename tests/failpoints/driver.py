@@ -301,10 +301,14 @@ class Driver:
             server.close()
 
     def within_reach(self, case, hits):
-        """Timing decides how often some steps are reached: then in a run with more time, else at a hit that there was."""
+        """Timing decides how often some steps are reached: then in a run with more time, else at a hit that there was, else in another scenario."""
         if case.scenario == "plain" and self.recorded["quiet"][case.point] >= case.number:
             return case._replace(scenario="quiet")
-        return case._replace(number=max(1, min(case.number - 1, hits)))
+        if case.number > 1 and hits > 0:
+            return case._replace(number=min(case.number - 1, hits))
+        reaching = [scenario.name for scenario in SCENARIOS if self.recorded[scenario.name][case.point]]
+        turn = reaching.index(case.scenario) + 1 if case.scenario in reaching else 0
+        return case._replace(scenario=reaching[turn % len(reaching)], number=1)
 
     def failed(self, server, group, why):
         if len(group) > 1:

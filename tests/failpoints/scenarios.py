@@ -64,7 +64,7 @@ class Doubt(Scenario):
 
 class Added(Scenario):
     """The group has a row for one partition of the topic: the other was added later."""
-    name, fresh = "an added partition", True
+    name, fresh, reaches = "an added partition", True, ("after-row-created",)
 
     def before(self, world):
         world.database.run(f"insert into deja.lanes (group_id, topic, partition, lane, next_offset) values ('{world.group}', '{world.topic}', 0, 0, 0)")
