@@ -18,7 +18,7 @@ StuckStore::StuckStore(std::string schema)
     : passed_(with_schema("select seq from {schema}.outbox_stuck where lane = $1::int and seq > $2::bigint", schema)),
       keys_(with_schema("select distinct topic, key_id from {schema}.outbox_stuck where lane = $1::int and key_id is not null and state <> 'discarded'", schema)),
       waiting_(with_schema("select distinct topic from {schema}.outbox_stuck where lane = $1::int and state = 'waiting'", schema)),
-      lock_(with_schema("select 1 from {schema}.lanes where id = $1::int and owner_token = $2::uuid and batch_seq = $3::bigint for update", schema)),
+      lock_(with_schema("select parked_version from {schema}.lanes where id = $1::int and owner_token = $2::uuid and batch_seq = $3::bigint for update", schema)),
       copy_(with_schema("insert into {schema}.outbox_stuck (lane, seq, event_id, topic, partition, key, value, headers, at, state, key_id, error, attempts, size) "
                         "select o.lane, o.seq, o.event_id, o.topic, o.partition, o.key, o.value, o.headers, o.at, 'waiting', w.key_id, nullif(w.error, ''), "
                         "(w.error <> '')::int, coalesce(length(o.key), 0) + coalesce(length(o.value), 0) + length(o.headers::text) "
@@ -46,8 +46,10 @@ StuckView StuckStore::load(Connection& c, std::int32_t lane, std::int64_t publis
   return view;
 }
 
-bool StuckStore::lock(Connection& c, const LaneState& row) const {
-  return !c.exec_params(lock_, {std::to_string(row.id), row.token, std::to_string(row.batch_seq)}).empty();
+// The version of what operators changed; nothing: the row is another owner's.
+std::optional<std::int64_t> StuckStore::lock(Connection& c, const LaneState& row) const {
+  const auto found = c.exec_params(lock_, {std::to_string(row.id), row.token, std::to_string(row.batch_seq)});
+  return found.empty() ? std::nullopt : std::optional(found[0][0].as<std::int64_t>());
 }
 
 bool StuckStore::set_aside(Connection& c, const LaneState& row, const std::vector<EventAside>& events) const {
@@ -75,12 +77,14 @@ StuckSettled StuckStore::settle(Connection& c, const LaneState& row, const std::
                                 const std::optional<Refused>& refused) const {
   StuckSettled settled;
   settled.mine = in_transaction(c, [&] {
-    if (!lock(c, row)) return false;
+    const auto version = lock(c, row);
+    if (!version) return false;
     const auto lane = std::to_string(row.id);
+    settled.stuck = refused && refused->own_fault && *version == row.parked_version;
     std::vector<core::Uuid> keys;
     for (const auto& r : c.exec_params(remove_, {lane, array_text(acknowledged)}))
       if (!r[0].is_null()) keys.push_back(core::parse_uuid(r[0].c_str()).value());
-    if (refused) c.exec_params(refused_, {lane, std::to_string(refused->seq), refused->error, refused->own_fault ? "true" : "false"});
+    if (refused) c.exec_params(refused_, {lane, std::to_string(refused->seq), refused->error, settled.stuck ? "true" : "false"});
     for (const auto& r : c.exec_params(free_, {lane, array_text(keys)})) settled.free_keys.push_back(core::parse_uuid(r[0].c_str()).value());
     settled.topic_free = c.exec_params(topic_free_, {lane, topic})[0][0].as<bool>();
     DEJA_FAILPOINT(after_aside_settled);

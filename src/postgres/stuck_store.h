@@ -38,6 +38,7 @@ struct StuckSettled {
   bool mine = false;
   std::vector<core::Uuid> free_keys;  // of which nothing is set aside any more
   bool topic_free = false;            // nothing waits for the topic
+  bool stuck = false;                 // the refused one waits for an operator
 };
 
 class StuckStore {
@@ -55,7 +56,8 @@ class StuckStore {
     bool own_fault = false;  // it went alone, and not its topic is refused: from now on an operator decides, of its key's others too
     std::string error;
   };
-  /// What became of a try: `acknowledged` are Kafka's now.
+  /// What became of a try: `acknowledged` are Kafka's now. `row` has the parked_version of the time when the events were read: an operator who
+  /// acted since may have had them tried again, and they are not to be stuck by an answer from before.
   StuckSettled settle(Connection& c, const LaneState& row, const std::string& topic, const std::vector<std::int64_t>& acknowledged,
                       const std::optional<Refused>& refused) const;
 
@@ -63,7 +65,7 @@ class StuckStore {
   std::map<std::string, std::int64_t> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
 
  private:
-  bool lock(Connection& c, const LaneState& row) const;
+  std::optional<std::int64_t> lock(Connection& c, const LaneState& row) const;
   std::string passed_, keys_, waiting_, lock_, copy_, spread_, due_, remove_, free_, refused_, topic_free_, count_;
 };
 

@@ -262,6 +262,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   };
   std::map<std::string, Aside> aside_;     // topics that have events which wait
   std::shared_ptr<Resending> tried_again_;
+  std::int64_t tried_version_ = 0;         // of what operators changed, when they were read
   bool aside_stale_ = false;               // an operator may have changed what there is
   std::optional<core::Steady::time_point> waits_for_row_;  // since when another owner's transaction holds it
   bool look_for_witness_ = true;                           // not any more when it is known to be gone

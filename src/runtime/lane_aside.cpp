@@ -68,6 +68,7 @@ void Lane::try_again(Worker& worker) {
     tried_again_ = std::make_shared<Resending>(outbox_->number_prefix(), topic, std::move(events), [lane = weak_from_this(), this] {
       if (const auto alive = lane.lock()) scheduler_.wake(alive);
     });
+    tried_version_ = row_.parked_version;
     relay_.resender().submit(tried_again_);
   }
 }
@@ -79,7 +80,9 @@ void Lane::settle_tried(Worker& worker) {
   const auto refusal = tried.refused();
   std::optional<postgres::StuckStore::Refused> refused;
   if (refusal) refused.emplace(postgres::StuckStore::Refused{refusal->first, refusal->second.fault == kafka::Fault::event && tried.size() == 1, refusal->second.error});
-  const auto settled = context_.stores.stuck.settle(worker.connection(), row_, tried.topic(), acknowledged, refused);
+  auto row = row_;
+  row.parked_version = tried_version_;
+  const auto settled = context_.stores.stuck.settle(worker.connection(), row, tried.topic(), acknowledged, refused);
   if (!settled.mine) throw Fenced();
   DEJA_FAILPOINT(after_aside_done);
   const auto topic = tried.topic();
@@ -89,19 +92,18 @@ void Lane::settle_tried(Worker& worker) {
   if (refusal) outbox_->refused_again();
   outbox_->released(topic, settled.free_keys, settled.topic_free);
   outbox_->pump();
-  const bool own_fault = refused && refused->own_fault;
-  if (own_fault)
+  if (settled.stuck)
     context_.log.error("Kafka refuses an event that went alone; it and what is behind it wait for an operator",
                        {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"lane", std::int64_t{number_}}, {"event_topic", topic},
                         {"seq", refused->seq}, {"error", refused->error}, {"remedy", "deja outbox retry, or deja outbox discard"}});
   if (settled.topic_free) {
     aside_.erase(topic);
-    if (!own_fault)
+    if (!settled.stuck)
       context_.log.info("events that were set aside are published", {{"topic", partition_.topic}, {"partition", std::int64_t{partition_.number}}, {"lane", std::int64_t{number_}}, {"event_topic", topic}});
     return;
   }
   auto& again = aside_[topic];
-  if (!own_fault && acknowledged.empty() && (alone || !refused)) {
+  if (!settled.stuck && acknowledged.empty() && (alone || !refused)) {
     again.not_before = context_.clock.now() + core::full_jitter(try_again_after, again.failures++, worker.random().unit());
   }
   if (!acknowledged.empty()) again.failures = 0;

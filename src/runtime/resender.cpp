@@ -49,7 +49,10 @@ bool Resending::over(std::size_t sent, bool all_sent) const {
 }
 
 Resender::Resender(Settings settings, std::string client_id, core::Log& log)
-    : settings_(std::move(settings)), client_id_(std::move(client_id) + "-set-aside"), log_(log) {}
+    : settings_(std::move(settings)), client_id_(std::move(client_id) + "-set-aside"), log_(log) {
+  // a broker that knows nothing of a producer yet takes what is behind a refused request
+  settings_.emplace_back("max.in.flight.requests.per.connection", "1");
+}
 
 Resender::~Resender() { stop(); }
 

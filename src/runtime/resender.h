@@ -70,7 +70,7 @@ class Resender {
   void run();
   void send(const std::shared_ptr<Resending>& events);
 
-  const Settings settings_;
+  Settings settings_;
   const std::string client_id_;
   core::Log& log_;
   std::mutex mutex_;
