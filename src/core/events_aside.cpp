@@ -19,7 +19,7 @@ bool EventsAside::follows(const OutboundEvent& event) {
 void EventsAside::add(const std::string& topic, const std::optional<Uuid>& key_id) {
   if (!key_id) return;
   auto& t = topics_[topic];
-  t.keys.insert(*key_id);
+  if (t.keys.size() <= most_keys_) t.keys.insert(*key_id);
   if (t.keys.size() > most_keys_) t.whole = true;
 }
 

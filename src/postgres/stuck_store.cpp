@@ -17,6 +17,7 @@ std::string ids_text(const std::vector<EventAside>& events) {
 StuckStore::StuckStore(std::string schema)
     : passed_(with_schema("select seq from {schema}.outbox_stuck where lane = $1::int and seq > $2::bigint", schema)),
       keys_(with_schema("select distinct topic, key_id from {schema}.outbox_stuck where lane = $1::int and key_id is not null and state <> 'discarded'", schema)),
+      keys_of_topic_(with_schema("select distinct key_id from {schema}.outbox_stuck where lane = $1::int and topic = $2 and key_id is not null and state <> 'discarded'", schema)),
       waiting_(with_schema("select distinct topic from {schema}.outbox_stuck where lane = $1::int and state = 'waiting'", schema)),
       lock_(with_schema("select parked_version from {schema}.lanes where id = $1::int and owner_token = $2::uuid and batch_seq = $3::bigint for update", schema)),
       copy_(with_schema("insert into {schema}.outbox_stuck (lane, seq, event_id, topic, partition, key, value, headers, at, state, key_id, error, attempts, size) "
@@ -29,7 +30,7 @@ StuckStore::StuckStore(std::string schema)
                        "from (select * from {schema}.outbox_stuck where lane = $1::int and topic = $2 and state = 'waiting' order by seq limit $3::bigint) page) sized "
                        "where n = 1 or bytes < 8388608 order by seq", schema)),
       // one that an operator discards meanwhile is Kafka's all the same
-      remove_(with_schema("delete from {schema}.outbox_stuck where lane = $1::int and seq = any($2::bigint[]) returning key_id", schema)),
+      remove_(with_schema("delete from {schema}.outbox_stuck where lane = $1::int and seq = any($2::bigint[])", schema)),
       free_(with_schema("select k from unnest($2::uuid[]) k where not exists (select 1 from {schema}.outbox_stuck s where s.lane = $1::int and s.key_id = k and s.state <> 'discarded')", schema)),
       refused_(with_schema("with head as (update {schema}.outbox_stuck set attempts = attempts + 1, error = $3, state = case when $4::boolean then 'stuck' else state end "
                            "where lane = $1::int and seq = $2::bigint and state = 'waiting' returning lane, key_id) "
@@ -74,23 +75,28 @@ std::vector<StoredEvent> StuckStore::due(Connection& c, std::int32_t lane, const
 }
 
 StuckSettled StuckStore::settle(Connection& c, const LaneState& row, const std::string& topic, const std::vector<std::int64_t>& acknowledged,
-                                const std::optional<Refused>& refused) const {
+                                const std::vector<core::Uuid>& tried, const std::optional<Refused>& refused) const {
   StuckSettled settled;
   settled.mine = in_transaction(c, [&] {
     const auto version = lock(c, row);
     if (!version) return false;
     const auto lane = std::to_string(row.id);
     settled.stuck = refused && refused->own_fault && *version == row.parked_version;
-    std::vector<core::Uuid> keys;
-    for (const auto& r : c.exec_params(remove_, {lane, array_text(acknowledged)}))
-      if (!r[0].is_null()) keys.push_back(core::parse_uuid(r[0].c_str()).value());
+    c.exec_params(remove_, {lane, array_text(acknowledged)});
     if (refused) c.exec_params(refused_, {lane, std::to_string(refused->seq), refused->error, settled.stuck ? "true" : "false"});
-    for (const auto& r : c.exec_params(free_, {lane, array_text(keys)})) settled.free_keys.push_back(core::parse_uuid(r[0].c_str()).value());
+    for (const auto& r : c.exec_params(free_, {lane, array_text(tried)})) settled.free_keys.push_back(core::parse_uuid(r[0].c_str()).value());
     settled.topic_free = c.exec_params(topic_free_, {lane, topic})[0][0].as<bool>();
+    if (settled.topic_free) settled.keys_left = keys(c, row.id, topic);
     DEJA_FAILPOINT(after_aside_settled);
     return true;
   }, short_wait);
   return settled;
+}
+
+std::vector<core::Uuid> StuckStore::keys(Connection& c, std::int32_t lane, const std::string& topic) const {
+  std::vector<core::Uuid> found;
+  for (const auto& r : c.exec_params(keys_of_topic_, {std::to_string(lane), topic})) found.push_back(core::parse_uuid(r[0].c_str()).value());
+  return found;
 }
 
 std::map<std::string, std::int64_t> StuckStore::count(Connection& c, const std::vector<std::int32_t>& lanes) const {

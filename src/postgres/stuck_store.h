@@ -38,6 +38,7 @@ struct StuckSettled {
   bool mine = false;
   std::vector<core::Uuid> free_keys;  // of which nothing is set aside any more
   bool topic_free = false;            // nothing waits for the topic
+  std::vector<core::Uuid> keys_left;  // of the topic, if so: what is left of it waits for an operator
   bool stuck = false;                 // the refused one waits for an operator
 };
 
@@ -51,22 +52,26 @@ class StuckStore {
   /// Those of the topic that wait, in order: at most `limit` and 8 MiB, but always one.
   std::vector<StoredEvent> due(Connection& c, std::int32_t lane, const std::string& topic, std::int64_t limit) const;
 
+  /// Keys of the topic that are set aside.
+  std::vector<core::Uuid> keys(Connection& c, std::int32_t lane, const std::string& topic) const;
+
   struct Refused {
     std::int64_t seq = 0;
     bool own_fault = false;  // it went alone, and not its topic is refused: from now on an operator decides, of its key's others too
     std::string error;
   };
   /// What became of a try: `acknowledged` are Kafka's now. `row` has the parked_version of the time when the events were read: an operator who
-  /// acted since may have had them tried again, and they are not to be stuck by an answer from before.
+  /// acted since may have had them tried again, and they are not to be stuck by an answer from before. `tried`: the keys of all that were. Again
+  /// is the same.
   StuckSettled settle(Connection& c, const LaneState& row, const std::string& topic, const std::vector<std::int64_t>& acknowledged,
-                      const std::optional<Refused>& refused) const;
+                      const std::vector<core::Uuid>& tried, const std::optional<Refused>& refused) const;
 
   /// Those of these lanes that are not discarded, by the lanes' topics.
   std::map<std::string, std::int64_t> count(Connection& c, const std::vector<std::int32_t>& lanes) const;
 
  private:
   std::optional<std::int64_t> lock(Connection& c, const LaneState& row) const;
-  std::string passed_, keys_, waiting_, lock_, copy_, spread_, due_, remove_, free_, refused_, topic_free_, count_;
+  std::string passed_, keys_, keys_of_topic_, waiting_, lock_, copy_, spread_, due_, remove_, free_, refused_, topic_free_, count_;
 };
 
 }  // namespace deja::postgres

@@ -17,6 +17,7 @@ constexpr core::BackoffPolicy try_again_after{std::chrono::milliseconds(500), st
 }  // namespace
 
 void Lane::tend_outbox(Worker& worker, bool closing) {
+  set_aside(worker);  // first: what is in the table already, its reply lost, is not to be taken for something that an operator let go
   if (aside_stale_) reload_aside(worker);
   fill_outbox(worker);
   set_aside(worker);
@@ -60,8 +61,10 @@ void Lane::try_again(Worker& worker) {
     auto events = context_.stores.stuck.due(worker.connection(), row_.id, topic, due->second.page);
     DEJA_FAILPOINT(after_aside_read);
     if (events.empty()) {
-      aside_.erase(due);
-      outbox_->released(topic, {}, true);
+      const auto keys_left = context_.stores.stuck.keys(worker.connection(), row_.id, topic);
+      DEJA_FAILPOINT(after_aside_read);
+      aside_.erase(topic);
+      outbox_->released_topic(topic, keys_left);
       outbox_->pump();
       continue;
     }
@@ -82,7 +85,7 @@ void Lane::settle_tried(Worker& worker) {
   if (refusal) refused.emplace(postgres::StuckStore::Refused{refusal->first, refusal->second.fault == kafka::Fault::event && tried.size() == 1, refusal->second.error});
   auto row = row_;
   row.parked_version = tried_version_;
-  const auto settled = context_.stores.stuck.settle(worker.connection(), row, tried.topic(), acknowledged, refused);
+  const auto settled = context_.stores.stuck.settle(worker.connection(), row, tried.topic(), acknowledged, tried.keys(), refused);
   if (!settled.mine) throw Fenced();
   DEJA_FAILPOINT(after_aside_done);
   const auto topic = tried.topic();
@@ -90,7 +93,8 @@ void Lane::settle_tried(Worker& worker) {
   tried_again_.reset();
   outbox_->published_late(acknowledged.size());
   if (refusal) outbox_->refused_again();
-  outbox_->released(topic, settled.free_keys, settled.topic_free);
+  outbox_->released(topic, settled.free_keys);
+  if (settled.topic_free) outbox_->released_topic(topic, settled.keys_left);
   outbox_->pump();
   if (settled.stuck)
     context_.log.error("Kafka refuses an event that went alone; it and what is behind it wait for an operator",

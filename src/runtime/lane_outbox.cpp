@@ -245,10 +245,17 @@ void LaneOutbox::set_aside(const std::vector<postgres::EventAside>& events) {
   if (all) all_acknowledged_();
 }
 
-void LaneOutbox::released(const std::string& topic, const std::vector<core::Uuid>& key_ids, bool topic_too) {
+void LaneOutbox::released_topic(const std::string& topic, const std::vector<core::Uuid>& keys_left) {
+  const std::lock_guard lock(mutex_);
+  aside_.release_topic(topic);
+  for (const auto& id : keys_left) aside_.add(topic, id);
+  still_refused();
+  look_who_follows();
+}
+
+void LaneOutbox::released(const std::string& topic, const std::vector<core::Uuid>& key_ids) {
   const std::lock_guard lock(mutex_);
   for (const auto& id : key_ids) aside_.release_key(topic, id);
-  if (topic_too) aside_.release_topic(topic);
   still_refused();
   look_who_follows();
 }

@@ -57,8 +57,10 @@ class LaneOutbox final : public kafka::DeliveryTarget, public std::enable_shared
   std::vector<postgres::EventAside> to_set_aside(std::size_t limit) const;
   /// They are in the table now.
   void set_aside(const std::vector<postgres::EventAside>& events);
-  /// None of these keys is set aside any more; `topic_too`: and nothing waits for the topic. What follows them goes the usual way.
-  void released(const std::string& topic, const std::vector<core::Uuid>& key_ids, bool topic_too);
+  /// None of these keys is set aside any more. What follows them goes the usual way.
+  void released(const std::string& topic, const std::vector<core::Uuid>& key_ids);
+  /// Nothing waits for the topic any more, and of these keys some still wait for an operator: they may have followed their topic so far.
+  void released_topic(const std::string& topic, const std::vector<core::Uuid>& keys_left);
   /// What is set aside, read again.
   void reload(const postgres::StuckView& aside);
   /// So many that were set aside reached Kafka after all.

@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <exception>
+#include <set>
 
+#include "core/events_aside.h"
 #include "failpoints/failpoint.h"
 
 namespace deja::runtime {
@@ -16,6 +18,14 @@ constexpr auto deliveries_within = 20ms;
 
 Resending::Resending(std::string number_prefix, std::string topic, std::vector<postgres::StoredEvent> events, std::function<void()> done)
     : number_prefix_(std::move(number_prefix)), topic_(std::move(topic)), events_(std::move(events)), tell_(std::move(done)) {}
+
+std::vector<core::Uuid> Resending::keys() const {
+  core::EventsAside ids;
+  std::set<core::Uuid> keys;
+  for (const auto& e : events_)
+    if (const auto id = ids.key_id(e.event)) keys.insert(*id);
+  return {keys.begin(), keys.end()};
+}
 
 std::vector<std::int64_t> Resending::acknowledged() const {
   const std::lock_guard lock(mutex_);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/log.h"
+#include "core/uuid.h"
 #include "kafka/producer.h"
 #include "postgres/outbox_store.h"
 
@@ -27,6 +28,8 @@ class Resending final : public kafka::DeliveryTarget {
   bool done() const { return done_; }
   const std::string& topic() const { return topic_; }
   std::size_t size() const { return events_.size(); }
+  /// Of all of them, each once; see core/events_aside.h.
+  std::vector<core::Uuid> keys() const;
   std::vector<std::int64_t> acknowledged() const;
   /// The first one refused, and why; of more than one event it may be another's fault. Nothing, although not all are acknowledged: Kafka
   /// did not answer.

@@ -153,6 +153,25 @@ class WhenATopicMayNotBeWritten(RefusedEvents):
         self.finish_clean(program)
         self.check(letters=1)
 
+    def test_O2_what_is_too_large_in_a_refused_topic_keeps_its_key_aside_when_the_topic_is_back(self):
+        self.cluster.alter_topic(self.events, **TOO_LARGE)
+        self.cluster.forbid_writes(self.events)
+        self.put(record("other", "ok", 0, b"o"), record("big", BIG, 1, b"k"))
+        program = self.start()
+        wait_until(lambda: len(self.aside()) == 2, 60, "both set aside for their topic's sake", program)
+        self.cluster.allow_writes(self.events)
+        self.await_aside((2, "stuck"))
+        self.put(record("late", "ok", 2, b"k"), record("passes", "ok", 3, b"o"))
+        self.await_published(b"o", "other", "passes")
+        self.await_aside((2, "stuck"), (3, "stuck"))
+        self.assertEqual(self.published(), [])
+        self.cluster.alter_topic(self.events, **ENOUGH)
+        self.change("retry", "--all")
+        self.await_published(b"k", "big", "late")
+        self.await_aside()
+        self.finish_clean(program)
+        self.check()
+
     def test_E3_O2_a_process_that_is_killed_meanwhile_loses_and_reorders_nothing(self):
         self.cluster.forbid_writes(self.events)
         program = self.start({"crash.max.starts": 100})

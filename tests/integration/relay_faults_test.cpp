@@ -198,7 +198,8 @@ TEST_P(RefusedEvents, O2_RefusedAloneItIsToBeSetAsideWithThoseThatFollow) {
   outbox->committed(4, {keyed("a", 4), keyed("b", 5)});
   outbox->pump();
   EXPECT_EQ(numbers(outbox->to_set_aside(10)), (refused == 3 ? std::vector<std::int64_t>{4, 5} : std::vector<std::int64_t>{4}));
-  outbox->released("out", {*refusals.front().key_id}, true);
+  outbox->released("out", {*refusals.front().key_id});
+  outbox->released_topic("out", {});
   outbox->pump();
   EXPECT_TRUE(outbox->to_set_aside(10).empty()) << "what is not in the table yet goes the usual way";
   ASSERT_TRUE(await([&] { return outbox->acknowledged() == 5; })) << outbox->acknowledged();

@@ -14,7 +14,7 @@ import time
 
 from explorer import explore
 
-MODELS = ("lane", "lanes", "witness", "restore", "predecessor", "operator_actions", "previous_keys", "crash", "parking")
+MODELS = ("lane", "lanes", "witness", "restore", "predecessor", "operator_actions", "previous_keys", "crash", "parking", "outbox")
 
 
 def run(case, model, verbose):

@@ -277,13 +277,16 @@ class Cluster:
             raise KafkaError(f"altering {topic} ({reply.text()})", error)
 
     def forbid_writes(self, topic):
-        """To everybody, until allow_writes()."""
-        body = struct.pack(">ib", 1, 2) + _text(topic) + struct.pack(">b", 3) + _text("User:ANONYMOUS") + _text("*") + struct.pack(">bb", 4, 2)
+        """To everybody, until allow_writes(); all else stays allowed, which a single rule would end."""
+        body = struct.pack(">i", 2)
+        for operation, permission in ((2, 3), (4, 2)):  # all: allowed; writing: denied
+            body += struct.pack(">b", 2) + _text(topic) + struct.pack(">b", 3) + _text("User:ANONYMOUS") + _text("*") + struct.pack(">bb", operation, permission)
         reply = self._call(self._controller(), CREATE_ACLS, 1, body)
         reply.take("ii")
-        error = reply.take("h")
-        if error:
-            raise KafkaError(f"forbidding writes to {topic} ({reply.text()})", error)
+        for _ in range(2):
+            error, words = reply.take("h"), reply.text()
+            if error:
+                raise KafkaError(f"forbidding writes to {topic} ({words})", error)
 
     def allow_writes(self, topic):
         body = struct.pack(">ib", 1, 2) + _text(topic) + struct.pack(">b", 3) + _text(None) + _text(None) + struct.pack(">bb", 1, 1)
