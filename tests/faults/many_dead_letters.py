@@ -90,7 +90,7 @@ class WhenThereAreManyDeadLetters(FaultTest):
         print(f"{what}: {seconds:.2f} s, plain SQL {plain:.2f} s", flush=True)
         self.assertLess(seconds, 1 + 6 * plain, f"{what}, while a plain query of the same rows takes {plain:.2f} s")
 
-    def test_D7_a_hundred_thousand_are_listed_counted_and_replayed_at_the_set_rate(self):
+    def test_D8_a_hundred_thousand_are_listed_counted_and_replayed_at_the_set_rate(self):
         begun = time.monotonic()
         program = self.make_letters()
         print(f"{LETTERS} letters after {time.monotonic() - begun:.0f} s", flush=True)
