@@ -9,9 +9,13 @@ WATCHING, OUTAGE, POISON = 0, 1, 2
 LEAST = 50  # records from which a share says something
 
 
+LONG = {"retry.backoff.base.ms": 3_600_000, "retry.backoff.max.ms": 3_600_000, "retry.deadline.ms": 36_000_000}  # nothing comes due by itself
+
+
 class WhenMostRecordsFailWithOneCause(FaultTest):
     def start(self, more=None, **options):
-        return super().start({"breaker.open.ms": 200, "retry.max.attempts": 2} | (more or {}), **options)
+        """With attempts that last until the guard has seen enough records: what is spent before that is spent."""
+        return super().start({"breaker.open.ms": 200, "retry.max.attempts": 20} | (more or {}), **options)
 
     def state(self):
         try:
@@ -31,6 +35,11 @@ class WhenMostRecordsFailWithOneCause(FaultTest):
 
     def await_row(self, state, program):
         wait_until(lambda: [row["state"] for row in self.flood()] == [state], 20, f"{state} in the database", program)
+
+    def retry_parked(self, attempt):
+        ids = [str(row["id"]) for row in self.database.rows(f"select id from deja.parked where attempt = {attempt}")]
+        if ids:
+            self.must("parked", "retry", *ids, "--reason", "now", "--yes", "--group", self.group, program="deja")
 
     def break_the_table(self):
         """Every record fails in Postgres, until it is mended."""
@@ -67,7 +76,7 @@ class WhenMostRecordsFailWithOneCause(FaultTest):
         self.break_the_table()
         # in one lane, and with time: half of them, in a lane that begins seconds before the other, are too few to be a flood
         self.send(100, keys=1000, partition=0)
-        program = self.start({"retry.max.attempts": 20})
+        program = self.start()
         self.await_state(OUTAGE, program)
         self.mend()
         self.await_state(WATCHING, program)
@@ -77,7 +86,7 @@ class WhenMostRecordsFailWithOneCause(FaultTest):
 
     def test_D3_some_of_many_are_no_flood(self):
         self.send(500, do=lambda n: "throw" if n % 50 == 0 else "ok", keys=1000)
-        program = self.start()
+        program = self.start({"retry.max.attempts": 2})
         outcomes, _, _ = self.finish(program, letters=10)
         self.assertEqual(outcomes, {"processed": 490, "exhausted": 10})
         self.assertNotIn("flood", program.log_text())
@@ -86,11 +95,15 @@ class WhenMostRecordsFailWithOneCause(FaultTest):
         code, _, error = self.once("flood", "poison", "--handler", "probe", "--reason", "x", "--yes", "--group", self.group, program="deja")
         self.assertEqual((code, "has no flood" in error), (65, True), error)
         self.send(200, do="throw", keys=1000)
-        program = self.start()
+        program = self.start(LONG | {"retry.max.attempts": 2})
         self.await_state(OUTAGE, program)
         self.await_row("outage", program)
         self.assertEqual(self.letters(), 0)
         self.assertEqual(self.rule("poison"), ["poison"])
+        wait_until(lambda: self.database.value("select count(*) from deja.parked") == 200, 60, "none waits for the guard", program)
+        self.retry_parked(attempt=0)
+        wait_until(lambda: self.database.value("select count(*) from deja.parked where attempt = 1") == 200, 60, "each failed once", program)
+        self.retry_parked(attempt=1)
         self.await_done([self.records], program)
         self.assertEqual((self.state(), self.letters()), (POISON, 200))
         self.assertIn({"action": "flood poison", "reason": "a ticket", "handler": "probe"},
@@ -98,7 +111,7 @@ class WhenMostRecordsFailWithOneCause(FaultTest):
         self.drain(program)
         # the ruling is known to who comes next
         self.send(200, do="throw", keys=1000)
-        outcomes, _, _ = self.finish(self.start(log="again"), letters=400)
+        outcomes, _, _ = self.finish(self.start({"retry.max.attempts": 2}, log="again"), letters=400)
         self.assertEqual(outcomes, {"exhausted": 400})
 
     def test_D3_a_ruling_is_taken_back(self):
@@ -121,12 +134,12 @@ class WhenMostRecordsFailWithOneCause(FaultTest):
         """All that comes is parked already, and its attempts are few."""
         self.break_the_table()
         self.send(LEAST - 5, keys=1000)
-        program = self.start({"retry.backoff.base.ms": 600_000, "retry.backoff.max.ms": 600_000})
+        program = self.start(LONG)
         wait_until(lambda: self.database.value("select count(*) from deja.parked where attempt = 1") == LEAST - 5, 60, "all parked", program)
         self.drain(program)
         self.send(10, keys=1000)
         self.database.run("update deja.parked set next_at = now()")
-        program = self.start({"retry.backoff.base.ms": 600_000, "retry.backoff.max.ms": 600_000, "retry.max.attempts": 3}, log="again")
+        program = self.start(LONG | {"retry.max.attempts": 4}, log="again")
         self.await_state(OUTAGE, program)
         self.assertEqual(self.letters(), 0)
         self.mend()
@@ -135,7 +148,7 @@ class WhenMostRecordsFailWithOneCause(FaultTest):
 
     def test_R2_attempts_of_the_cause_are_given_back(self):
         self.break_the_table()
-        program = self.start({"retry.backoff.base.ms": 3_600_000, "retry.backoff.max.ms": 3_600_000, "retry.deadline.ms": 36_000_000})
+        program = self.start(LONG)
         self.send(LEAST - 10, keys=1000)
 
         def parked(attempt):
@@ -150,8 +163,7 @@ class WhenMostRecordsFailWithOneCause(FaultTest):
         self.assertEqual(self.database.value("select count(*) from deja.parked where attempt = 1 and error not like '%violates%'"), 1)
         self.mend()
         self.await_state(WATCHING, program)
-        ids = [str(row["id"]) for row in self.database.rows("select id from deja.parked where attempt = 0")]
-        self.must("parked", "retry", *ids, "--reason", "it is mended", "--yes", "--group", self.group, program="deja")
+        self.retry_parked(attempt=0)
         self.await_effects(LEAST + 10, program)
         self.assertEqual(self.letters(), 0)
 
