@@ -54,6 +54,7 @@ class Settle {
         for (std::size_t from = 0; from < letters.size(); from += at_once) settle(admin, action, lane, std::span(letters).subspan(from, std::min(at_once, letters.size() - from)));
       postgres::explained(*connection_, [&] { admin.end_action(action, refused_); });
     } catch (const Stop& stop) {
+      admin.stop_action(action, refused_, stop.what());
       if (accepted_ == 0) throw;
       stopped = Stop(stop.exit_code(), std::string(stop.what()) + "; " + letters_in_number(accepted_) + " were " + words_.done + " before, and " + std::to_string(matched - accepted_ - refused_) + " are as they were");
     }

@@ -62,25 +62,56 @@ std::string without_added_newline(const std::string& before, std::string text) {
   return text;
 }
 
-Content edited(const EditOptions& options, const Content& before) {
+Content read_back(const EditOptions& options, const Content& before, const TemporaryFile& written) {
+  auto after = before;
+  const auto text = read_file(written.path());
+  if (options.in_headers) {
+    after.headers = headers_of(text);
+  } else if (const auto value = before.value.value_or(""); without_added_newline(value, text) != value) {
+    after.value = value_of(before.value, without_added_newline(value, text));
+  }
+  return after;
+}
+
+Content from_files(const EditOptions& options, const Content& before) {
   auto after = before;
   if (!options.value_file.empty()) after.value = value_of(before.value, read_file(options.value_file));
   if (!options.headers_file.empty()) after.headers = headers_of(read_file(options.headers_file));
-  if (!options.value_file.empty() || !options.headers_file.empty()) return after;
-  if (options.in_headers) {
-    after.headers = headers_of(edit_text(headers_text(before.headers), ".json"));
-    return after;
-  }
+  return after;
+}
+
+std::unique_ptr<TemporaryFile> in_editor(const EditOptions& options, const Content& before) {
+  if (options.in_headers) return edit_text(headers_text(before.headers), ".json");
   const auto value = before.value.value_or("");
   if (!core::is_utf8(value)) throw Stop(exit_code::wrong_data, "its value is no text: write the mended one to a file, and give that with --value FILE");
-  const auto text = without_added_newline(value, edit_text(value, is_json(value) ? ".json" : ".txt"));
-  if (text != value) after.value = value_of(before.value, text);
-  return after;
+  return edit_text(value, is_json(value) ? ".json" : ".txt");
 }
 
 void show_difference(const Content& before, const Content& after) {
   const auto text = [](const Content& c) { return "value:\n" + (c.value ? core::is_utf8(*c.value) ? *c.value : "(" + std::to_string(c.value->size()) + " bytes)" : "(null)") + "\nheaders:\n" + headers_text(c.headers); };
   for (const char c : difference_of(text(before), text(after))) std::cerr << (((static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7f) ? '?' : c);  // a payload may have a terminal's commands
+}
+
+// Returns the action's number.
+std::int64_t save(postgres::Connection& connection, const std::string& schema, const EditOptions& options, const postgres::DeadLetter& letter, const Content& before, const Content& after) {
+  const auto name = "dead letter " + std::to_string(options.id);
+  show_difference(before, after);
+  confirm(options.change, {name + " (" + letter.row.topic + "/" + std::to_string(letter.row.partition) + " offset " + std::to_string(letter.row.offset) + ") becomes that, under the key that it came with"});
+  postgres::DeadLetterAdmin admin(connection, schema);
+  const auto action = postgres::explained(connection, [&] { return admin.begin_action(letter.row.group, "edit", options.change.reason, 1); });
+  bool changed = false;
+  try {
+    in_lane_transaction(connection, schema, {"dlq edit", letter.row.group, options.change.reason, {}}, name, [&]() -> std::optional<std::string> {
+      changed = admin.edit(options.id, before, after, action);
+      if (!changed) return std::nullopt;
+      return nlohmann::ordered_json({{"action_id", action}, {"id", options.id}, {"value", after.value != before.value}, {"headers", after.headers != before.headers}}).dump();
+    });
+    if (!changed) throw Stop(exit_code::try_again, name + " was changed meanwhile by somebody else: look at it again; nothing was changed");
+  } catch (const Stop& stop) {
+    admin.stop_action(action, 1, stop.what());
+    throw;
+  }
+  return action;
 }
 
 int edit(const Context& context, const EditOptions& options) {
@@ -98,31 +129,25 @@ int edit(const Context& context, const EditOptions& options) {
   if (!letter) throw Stop(exit_code::wrong_data, "there is no " + name + ": deja dlq list");
   if (letter->row.status != "open") throw Stop(exit_code::wrong_data, name + " is " + letter->row.status + " and cannot be edited; nothing was changed");
   const Content before{letter->value, letter->headers};
-  const auto after = edited(options, before);
-  if (after.value == before.value && after.headers == before.headers) {
-    std::cerr << name << " is as it was: nothing was changed\n";
-    return exit_code::clean;
+  const bool by_files = !options.value_file.empty() || !options.headers_file.empty();
+  const auto written = by_files ? nullptr : in_editor(options, before);
+  try {
+    const auto after = by_files ? from_files(options, before) : read_back(options, before, *written);
+    if (after.value == before.value && after.headers == before.headers) {
+      std::cerr << name << " is as it was: nothing was changed\n";
+      return exit_code::clean;
+    }
+    const auto action = save(*connection, schema, options, *letter, before, after);
+    const auto now = reader.dead_letter(options.id, postgres::Payload::hidden);
+    output.row({action, options.id, now->row.size, static_cast<std::int64_t>(now->edits.size())});
+  } catch (const Stop& stop) {
+    if (!written) throw;
+    written->keep();
+    throw Stop(stop.exit_code(), std::string(stop.what()) + "; what you wrote is in " + written->path() + ": mend it and give it with " + (options.in_headers ? "--headers" : "--value") + " FILE, or delete it");
   }
-  show_difference(before, after);
-  confirm(options.change, {name + " (" + letter->row.topic + "/" + std::to_string(letter->row.partition) + " offset " + std::to_string(letter->row.offset) + ") becomes that, under the key that it came with"});
-  postgres::DeadLetterAdmin admin(*connection, schema);
-  const auto action = postgres::explained(*connection, [&] { return admin.begin_action(letter->row.group, "edit", options.change.reason, 1); });
-  bool changed = false;
-  in_lane_transaction(*connection, schema, {"dlq edit", letter->row.group, options.change.reason, {}}, name, [&]() -> std::optional<std::string> {
-    changed = admin.edit(options.id, before, after, action);
-    if (!changed) return std::nullopt;
-    return nlohmann::ordered_json({{"action_id", action}, {"id", options.id}, {"value", after.value != before.value}, {"headers", after.headers != before.headers}}).dump();
-  });
-  if (!changed) {
-    postgres::explained(*connection, [&] { admin.end_action(action, 1); });
-    throw Stop(exit_code::try_again, name + " was changed meanwhile by somebody else: look at it again; nothing was changed");
-  }
-  const auto now = reader.dead_letter(options.id, postgres::Payload::hidden);
-  output.row({action, options.id, now->row.size, static_cast<std::int64_t>(now->edits.size())});
   output.finish();
   return exit_code::clean;
 }
-
 }  // namespace
 
 void add_dlq_edit(CLI::App& dlq, Context& context) {

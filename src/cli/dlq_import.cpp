@@ -52,9 +52,16 @@ class Import {
                               options_.change.expect ? std::optional(matched_) : std::nullopt});
     postgres::DeadLetterAdmin admin(*connection_, schema_);
     const auto action = postgres::explained(*connection_, [&] { return admin.begin_action(group_, "import", options_.change.reason, matched_); });
-    for (const auto& [place, letters] : letters_)
-      for (std::size_t from = 0; from < letters.size(); from += import_at_once) insert(place, {letters.begin() + static_cast<std::ptrdiff_t>(from), letters.begin() + static_cast<std::ptrdiff_t>(std::min(letters.size(), from + import_at_once))}, action);
-    const auto refused = already_there_ + not_consumed_ + handled_before_ + incomplete_ + settled_;
+    const auto in_all = [&] { return already_there_ + not_consumed_ + handled_before_ + incomplete_ + settled_; };
+    try {
+      for (const auto& [place, letters] : letters_)
+        for (std::size_t from = 0; from < letters.size(); from += import_at_once) insert(place, {letters.begin() + static_cast<std::ptrdiff_t>(from), letters.begin() + static_cast<std::ptrdiff_t>(std::min(letters.size(), from + import_at_once))}, action);
+    } catch (const Stop& stop) {
+      admin.stop_action(action, in_all(), stop.what());
+      if (accepted_ == 0) throw;
+      throw Stop(stop.exit_code(), std::string(stop.what()) + "; " + std::to_string(accepted_) + " were imported before: the same import again leaves them as they are and takes the rest");
+    }
+    const auto refused = in_all();
     postgres::explained(*connection_, [&] { admin.end_action(action, refused); });
     output_.row({action, matched_, accepted_, refused, already_there_, not_consumed_, handled_before_, incomplete_, settled_});
     output_.finish();

@@ -6,7 +6,6 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <memory>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,28 +14,6 @@
 
 namespace deja::cli {
 namespace {
-
-/// A file of its own that nobody else can read, gone at the end: it may have a payload in it.
-class TemporaryFile {
- public:
-  TemporaryFile(const std::string& text, const std::string& suffix) {
-    const char* folder = std::getenv("TMPDIR");
-    path_ = std::string(folder && *folder ? folder : "/tmp") + "/deja-XXXXXX" + suffix;
-    const int file = ::mkstemps(path_.data(), static_cast<int>(suffix.size()));
-    if (file < 0) throw Stop(exit_code::defect, "cannot make a file in " + path_ + " (TMPDIR)");
-    ::close(file);
-    std::ofstream out(path_, std::ios::binary);
-    out << text;
-    if (!out.flush()) throw Stop(exit_code::defect, "cannot write " + path_);
-  }
-  ~TemporaryFile() { ::unlink(path_.c_str()); }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 // $EDITOR may have options, so a shell reads it; the path reaches it unread.
 int run_editor(const std::string& editor, const std::string& path) {
@@ -48,7 +25,22 @@ std::string all_of(std::istream& in) { return {std::istreambuf_iterator<char>(in
 
 }  // namespace
 
-std::string edit_text(const std::string& text, const std::string& suffix) {
+TemporaryFile::TemporaryFile(const std::string& text, const std::string& suffix) {
+  const char* folder = std::getenv("TMPDIR");
+  path_ = std::string(folder && *folder ? folder : "/tmp") + "/deja-XXXXXX" + suffix;
+  const int file = ::mkstemps(path_.data(), static_cast<int>(suffix.size()));
+  if (file < 0) throw Stop(exit_code::defect, "cannot make a file in " + path_ + " (TMPDIR)");
+  ::close(file);
+  std::ofstream out(path_, std::ios::binary);
+  out << text;
+  if (!out.flush()) throw Stop(exit_code::defect, "cannot write " + path_);
+}
+
+TemporaryFile::~TemporaryFile() {
+  if (!kept_) ::unlink(path_.c_str());
+}
+
+std::unique_ptr<TemporaryFile> edit_text(const std::string& text, const std::string& suffix) {
   const auto from = [](const char* name) {
     const char* value = std::getenv(name);
     return std::string(value ? value : "");
@@ -57,10 +49,10 @@ std::string edit_text(const std::string& text, const std::string& suffix) {
   if (editor.empty()) editor = from("EDITOR");
   if (editor.empty() && ::isatty(STDIN_FILENO) == 0) throw Stop(exit_code::usage, "there is no terminal to edit at: give the new content with --value FILE or --headers FILE");
   if (editor.empty()) editor = "vi";
-  const TemporaryFile file(text, suffix);
-  const int status = run_editor(editor, file.path());
+  auto file = std::make_unique<TemporaryFile>(text, suffix);
+  const int status = run_editor(editor, file->path());
   if (status == -1 || !WIFEXITED(status) || WEXITSTATUS(status) != 0) throw Stop(exit_code::wrong_data, "the editor (" + editor + ") ended with an error; nothing was changed");
-  return read_file(file.path());
+  return file;
 }
 
 std::string read_file(const std::string& path) {

@@ -27,11 +27,20 @@ std::int64_t DeadLetterAdmin::begin_action(const std::string& group, const std::
   });
 }
 
-void DeadLetterAdmin::end_action(std::int64_t action, std::int64_t refused) {
+void DeadLetterAdmin::finish(std::int64_t action, std::int64_t refused, const char* state, const std::optional<std::string>& cause) {
   in_transaction(connection_, [&] {
-    connection_.exec_params(with_schema("update {schema}.dlq_actions set refused = $2::bigint, state = 'done', finished_at = clock_timestamp() where id = $1::bigint", schema_),
-                            {std::to_string(action), std::to_string(refused)});
+    connection_.exec_params(with_schema("update {schema}.dlq_actions set refused = $2::bigint, state = $3, state_cause = $4, finished_at = clock_timestamp() where id = $1::bigint", schema_),
+                            {std::to_string(action), std::to_string(refused), state, cause});
   });
+}
+
+void DeadLetterAdmin::end_action(std::int64_t action, std::int64_t refused) { finish(action, refused, "done", std::nullopt); }
+
+void DeadLetterAdmin::stop_action(std::int64_t action, std::int64_t refused, const std::string& cause) noexcept {
+  try {
+    finish(action, refused, "stopped", cause);
+  } catch (const std::exception&) {  // the caller has a cause to tell already
+  }
 }
 
 // Their status, and the events that tell the dead-letter topic of it.

@@ -21,6 +21,8 @@ class DeadLetterAdmin {
   std::int64_t begin_action(const std::string& group, const std::string& kind, const std::string& reason, std::int64_t matched);
   /// A transaction of its own: so many had another fate.
   void end_action(std::int64_t action, std::int64_t refused);
+  /// A transaction of its own: it went no further. Without a connection it stays as it is: what was changed is in the audit log.
+  void stop_action(std::int64_t action, std::int64_t refused, const std::string& cause) noexcept;
 
   /// In the caller's transaction: open dead letters of one lane take no effect any more. Their keys are claimed where nobody has them, so
   /// that no twin takes effect later (B4), and what waits behind them alone is due. Returns those that were open.
@@ -37,6 +39,7 @@ class DeadLetterAdmin {
   bool edit(std::int64_t id, const Content& before, const Content& after, std::int64_t action);
 
  private:
+  void finish(std::int64_t action, std::int64_t refused, const char* state, const std::optional<std::string>& cause);
   struct Changed;
   Changed change(std::int32_t lane_id, const std::vector<std::int64_t>& ids, std::int64_t action, const std::string& from, const std::string& to);
 

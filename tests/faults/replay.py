@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -392,6 +393,30 @@ class WhenDeadLettersAreReplayed(Replays):
         self.clean(program)
 
 
+class WhenThereAreTwoLanes(Replays):
+    partitions = 2
+
+    def test_a_discard_that_fails_midway_says_how_far_it_came_and_goes_on_when_it_is_asked_again(self):
+        self.put(record("a", "reject", 0))
+        self.cluster.produce(self.records, 1, [record("b", "reject", 0, b"b")])
+        program = self.start()
+        wait_until(lambda: len(self.letters()) == 2, 60, "two dead letters", program)
+        self.database.run("create function refuse() returns trigger language plpgsql as $$begin raise exception 'not this one'; end$$")
+        self.database.run("create trigger refused before update on deja.dead_letters for each row when (new.partition = 1) execute function refuse()")
+        why = ("--reason", "a ticket", "--yes")
+        code, out, error = self.deja("dlq", "discard", "--all", *why)
+        self.assertNotIn(code, (0, 1), error)
+        self.assertIn("not this one", error)
+        self.assertIn("were discarded before, and 1 are as they were", error)
+        action = self.action(json.loads(out)["action_id"])
+        self.assertEqual((action["state"], action["accepted"], "not this one" in action["state_cause"]), ("stopped", 1, True))
+        self.database.run("drop trigger refused on deja.dead_letters")
+        (row,) = self.rows("dlq", "discard", "--all", *why)
+        self.assertEqual((row["matched"], row["accepted"]), (1, 1))
+        self.assertEqual({letter["status"] for letter in self.letters()}, {"discarded"})
+        self.clean(program)
+
+
 class WhenAnOperatorMendsThem(Replays):
     """`deja dlq edit`, `stats`, `export`, and what a person sees at a terminal."""
 
@@ -499,6 +524,10 @@ class WhenAnOperatorMendsThem(Replays):
         self.assertEqual(self.rows("dlq", "show", letter)[0]["value"], script("a", "ok", 0).decode())
         code, shown = self.at_a_terminal(*words, editor="sed -i s/}//")
         self.assertEqual((code, "none any more" in shown), (65, True), shown)
+        kept = re.search(r"what you wrote is in (\S+):", shown)[1]
+        self.addCleanup(os.unlink, kept)
+        with open(kept, encoding="utf-8") as file:
+            self.assertEqual((file.read().strip(), oct(os.stat(kept).st_mode & 0o777)), (script("a", "ok", 0).decode().replace("}", "", 1), "0o600"))
         code, shown = self.at_a_terminal(*words, editor="false")
         self.assertEqual((code, "ended with an error" in shown), (65, True), shown)
         code, shown = self.at_a_terminal("dlq", "edit", letter, "--in-headers", "--reason", "r", editor="sed -i s/Idempotency-Key/Other-Key/", answers=[("Go on", "yes")])
