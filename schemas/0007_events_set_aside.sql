@@ -23,5 +23,9 @@ create table {schema}.outbox_stuck (
   primary key (lane, seq)
 );
 create index outbox_stuck_by_topic on {schema}.outbox_stuck (lane, topic, state, seq);
-create index outbox_stuck_by_key on {schema}.outbox_stuck (lane, key_id) where key_id is not null;
+create index outbox_stuck_by_key on {schema}.outbox_stuck (lane, key_id) where key_id is not null and state <> 'discarded';
+create index outbox_stuck_keys on {schema}.outbox_stuck (lane, key_id, seq) where key_id is not null and state = 'stuck';
 create index outbox_stuck_by_event on {schema}.outbox_stuck (event_id);
+
+-- Raised when an operator changes what a lane has set aside: a try that was read before then sticks nothing.
+alter table {schema}.lanes add column aside_version bigint not null default 0;

@@ -14,7 +14,7 @@ grant select on all tables in schema :"schema" to :"admin";
 -- Whoever changes something says so in the audit log, whose triggers write the rest of the row.
 grant insert (action, group_id, reason, detail) on :"schema".audit_log to :"admin";
 -- lanes pause, resume, dead-letter; and the lane's owner is told of all that follows.
-grant update (owner_token, batch_seq, parked_version, next_event_seq, pause_reason, paused_cause, blocked_by, dead_letter_at, dead_letter_reason)
+grant update (owner_token, batch_seq, parked_version, aside_version, next_event_seq, pause_reason, paused_cause, blocked_by, dead_letter_at, dead_letter_reason)
   on :"schema".lanes to :"admin";
 -- parked retry, dead-letter, discard; a cancelled replay is taken out of the lanes
 grant update (next_at, suspect, wanted, wanted_reason), delete on :"schema".parked to :"admin";

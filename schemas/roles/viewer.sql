@@ -1,5 +1,5 @@
 -- Who looks: each command of `deja` that changes nothing. No payload, not with SQL either: the tables that hold payloads are granted column by column,
--- without `value` and `headers`, and events without their key.
+-- without `value` and `headers`.
 -- Run by an administrator after each `deja migrate`, for example:
 --   psql "$DEJA_POSTGRES" -v schema=deja -v viewer=payments_viewer -f viewer.sql
 -- The role is made if it is missing, and what it may do in the schema is this and nothing else afterwards: so it is no program's role, and none of the

@@ -24,7 +24,7 @@ constexpr Field item_fields[] = {{"action_id", FieldType::number}, {"id", FieldT
                                  {"forecast"}, {"state"}, {"outcome"}, {"as_foretold", FieldType::flag}, {"at", FieldType::time}};
 
 Row to_row(const postgres::ActionRow& a) {
-  return {a.id, a.group, a.kind, a.who, a.reason, a.at, a.state, cell_of(a.state_cause), a.matched, a.accepted, a.refused, a.queued, a.running, a.done, a.failed, a.cancelled,
+  return {a.id, a.group, a.redirect_to ? "redirect to " + *a.redirect_to : a.kind, a.who, a.reason, a.at, a.state, cell_of(a.state_cause), a.matched, a.accepted, a.refused, a.queued, a.running, a.done, a.failed, a.cancelled,
           a.differed, cell_of(a.rate), cell_of(a.eta), cell_of(a.finished_at)};
 }
 
@@ -93,7 +93,7 @@ int move_action(const Context& context, const ActionMove& words, const ActionMov
   if (before.empty()) throw no_such_action(options.id);
   const auto& action = before.front();
   const auto name = "action " + std::to_string(options.id);
-  if (action.kind != "replay") throw Stop(exit_code::wrong_data, name + " is a " + action.kind + ", which was done at once: nothing was changed");
+  if (action.kind != "replay") throw Stop(exit_code::wrong_data, name + " is no replay but a " + action.kind + ", which its command did: nothing was changed");
   const auto refused = [&](const std::string& state) { return Stop(exit_code::wrong_data, name + " is " + state + " and cannot be " + words.to + ": nothing was changed"); };
   const bool over = action.state == words.to && action.running == 0;  // else a cancel was cut off
   if (over || std::find(words.from.begin(), words.from.end(), action.state) == words.from.end()) throw refused(action.state);

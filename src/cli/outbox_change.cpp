@@ -2,6 +2,7 @@
 #include <iostream>
 #include <map>
 #include <set>
+#include <span>
 
 #include <nlohmann/json.hpp>
 
@@ -20,6 +21,7 @@ using postgres::StuckListing;
 
 constexpr Field outbox_change_fields[] = {{"event_id"}, {"group"}, {"topic"}, {"partition", FieldType::number}, {"lane", FieldType::number}, {"seq", FieldType::number},
                                           {"event_topic"}, {"outcome"}};
+constexpr std::size_t events_at_once = 1'000;  // of a lane, whose batches wait meanwhile
 constexpr RecordWords stuck_words{"events", "The events' ids", "Events that were set aside and", "events that were set aside", "deja outbox list"};
 
 struct EventOrder : RecordChoiceOf<std::string> {
@@ -46,7 +48,12 @@ class OutboxChange {
                             number_to_confirm(order_, order_.change, static_cast<std::int64_t>(chosen_.size()))});
     std::optional<Stop> stopped;
     try {
-      for (const auto& [lane, events] : by_lane()) change(lane, events);
+      for (const auto& [lane, events] : by_lane())
+        for (std::span<const StuckListing* const> left = events; !left.empty();) {  // the last ones first: what comes first of a key lets the others go
+          const auto last = left.last(std::min(events_at_once, left.size()));
+          change(lane, last);
+          left = left.first(left.size() - last.size());
+        }
     } catch (const Stop& stop) {
       if (changed_ == 0) throw;
       stopped = stop;  // what was changed is changed
@@ -62,7 +69,8 @@ class OutboxChange {
   void choose() {
     postgres::StuckAdmin::Question question{.topic = order_.topic};
     if (!order_.ids.empty()) question.ids = order_.ids;
-    std::set<std::string> unknown(order_.ids.begin(), order_.ids.end());
+    std::set<std::string> unknown;
+    for (const auto& id : order_.ids) unknown.insert(core::to_text(core::parse_uuid(id).value()));
     store_->list(question, [&](const StuckListing& e) {
       if (e.state == "discarded" || !filter_.fits(to_row(e))) return true;
       unknown.erase(e.event_id);
@@ -79,7 +87,7 @@ class OutboxChange {
     return lanes;
   }
 
-  void change(std::int32_t lane, const std::vector<const StuckListing*>& events) {
+  void change(std::int32_t lane, std::span<const StuckListing* const> events) {
     const auto& first = *events.front();
     std::vector<std::int64_t> numbers, changed;
     for (const auto* e : events) numbers.push_back(e->seq);

@@ -22,7 +22,9 @@ struct InFlight {
 Settings producer_settings(const Settings& given, const std::string& client_id) {
   Settings all = {{"client.id", client_id}, {"partitioner", "murmur2_random"}, {"socket.keepalive.enable", "true"},
                   {"queue.buffering.max.messages", "100000"}, {"queue.buffering.max.kbytes", "65536"},
-                  {"reconnect.backoff.max.ms", "2000"}, {"retry.backoff.ms", "100"}};
+                  {"reconnect.backoff.max.ms", "2000"}, {"retry.backoff.ms", "100"},
+                  // A topic that is missing is refused after so long; librdkafka's 30 s would hold up the lane, and tries of other topics.
+                  {"topic.metadata.propagation.max.ms", "5000"}};
   all.insert(all.end(), given.begin(), given.end());
   // after the user's: a local time-out would let a later event overtake the one that timed out, and so would going on behind one that
   // was refused for good

@@ -14,4 +14,7 @@ void lock_lane(Connection& c, const std::string& schema, std::int32_t lane_id);
 /// Last: the owner reads parked records and dead letters again (D1).
 void raise_parked_version(Connection& c, const std::string& schema, std::int32_t lane_id);
 
+/// The same where events that were set aside are changed.
+void raise_aside_version(Connection& c, const std::string& schema, std::int32_t lane_id);
+
 }  // namespace deja::postgres

@@ -106,7 +106,7 @@ ReplayAdmin::Begun ReplayAdmin::begin(const std::string& group, const std::strin
 std::vector<ActionRow> ReplayAdmin::actions(const std::string& group, std::optional<std::int64_t> id, std::int64_t limit) {
   std::vector<ActionRow> rows;
   for (const auto& row : connection_.exec_params(
-           with_schema("select a.id, a.group_id, case when a.redirect_to is null then a.kind else 'redirect to ' || a.redirect_to end, a.who, a.reason, " + utc("a.at") + ", a.state, a.state_cause, a.matched, a.accepted, a.refused, "
+           with_schema("select a.id, a.group_id, a.kind, a.redirect_to, a.who, a.reason, " + utc("a.at") + ", a.state, a.state_cause, a.matched, a.accepted, a.refused, "
                        "coalesce(i.queued, 0), coalesce(i.running, 0), coalesce(i.done, case when a.kind = 'replay' then 0 else a.accepted end), coalesce(i.failed, 0), coalesce(i.cancelled, 0), "
                        "coalesce(i.differed, 0), a.rate, case when a.state = 'running' and i.done + i.failed > 0 then (i.queued + i.running) * "
                        "extract(epoch from clock_timestamp() - a.at)::float8 / (i.done + i.failed) end, " + utc("a.finished_at") +
@@ -121,6 +121,7 @@ std::vector<ActionRow> ReplayAdmin::actions(const std::string& group, std::optio
     a.id = c.number();
     a.group = c.text();
     a.kind = c.text();
+    a.redirect_to = c.maybe_text();
     a.who = c.text();
     a.reason = c.text();
     a.at = c.text();

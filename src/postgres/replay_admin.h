@@ -32,7 +32,7 @@ struct ReplayOrder {
 struct ActionRow {
   std::int64_t id = 0;
   std::string group, kind, who, reason, at, state;
-  std::optional<std::string> state_cause;
+  std::optional<std::string> redirect_to, state_cause;  ///< redirect_to: the handler of a replay by another one
   std::int64_t matched = 0, accepted = 0, refused = 0;
   std::int64_t queued = 0, running = 0, done = 0, failed = 0, cancelled = 0;  ///< of a replay
   std::int64_t differed = 0;                                                   ///< of those that ended: not as foretold

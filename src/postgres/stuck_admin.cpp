@@ -66,12 +66,14 @@ void StuckAdmin::list(const Question& question, const std::function<bool(const S
 void StuckAdmin::lock(std::int32_t lane_id) { lock_lane(connection_, schema_, lane_id); }
 
 std::vector<std::int64_t> StuckAdmin::retry(std::int32_t lane_id, const std::vector<std::int64_t>& numbers) {
-  auto changed = numbers_of(connection_.exec_params(
-      with_schema("update {schema}.outbox_stuck s set state = 'waiting' where s.lane = $1::int and s.state <> 'discarded' and (s.seq = any($2::bigint[]) or s.key_id in "
-                  "(select key_id from {schema}.outbox_stuck where lane = $1::int and seq = any($2::bigint[]) and state <> 'discarded' and key_id is not null)) returning s.seq", schema_),
-      {std::to_string(lane_id), array_text(numbers)}));
-  if (!changed.empty()) raise_parked_version(connection_, schema_, lane_id);
-  return changed;
+  const std::vector<std::optional<std::string>> arguments{std::to_string(lane_id), array_text(numbers)};
+  auto due = numbers_of(connection_.exec_params(with_schema("select seq from {schema}.outbox_stuck where lane = $1::int and seq = any($2::bigint[]) and state <> 'discarded'", schema_), arguments));
+  if (due.empty()) return due;
+  connection_.exec_params(with_schema("update {schema}.outbox_stuck set state = 'waiting' where lane = $1::int and state = 'stuck' and key_id is null and seq = any($2::bigint[])", schema_), arguments);
+  connection_.exec_params(with_schema("update {schema}.outbox_stuck s set state = 'waiting' where s.lane = $1::int and s.state = 'stuck' and s.key_id in "
+                                      "(select key_id from {schema}.outbox_stuck where lane = $1::int and seq = any($2::bigint[]) and state <> 'discarded' and key_id is not null)", schema_), arguments);
+  raise_aside_version(connection_, schema_, lane_id);
+  return due;
 }
 
 std::vector<std::int64_t> StuckAdmin::discard(std::int32_t lane_id, const std::vector<std::int64_t>& numbers) {
@@ -80,8 +82,9 @@ std::vector<std::int64_t> StuckAdmin::discard(std::int32_t lane_id, const std::v
       with_schema("update {schema}.outbox_stuck set state = 'discarded', value = null, headers = '[]' where lane = $1::int and seq = any($2::bigint[]) and state <> 'discarded' returning seq", schema_), arguments));
   if (changed.empty()) return changed;
   connection_.exec_params(with_schema("update {schema}.outbox_stuck s set state = 'waiting' where s.lane = $1::int and s.state = 'stuck' and s.key_id in "
-                                      "(select key_id from {schema}.outbox_stuck where lane = $1::int and seq = any($2::bigint[]) and key_id is not null)", schema_), arguments);
-  raise_parked_version(connection_, schema_, lane_id);
+                                      "(select d.key_id from {schema}.outbox_stuck d where d.lane = $1::int and d.seq = any($2::bigint[]) and d.key_id is not null and not exists "
+                                      "(select 1 from {schema}.outbox_stuck b where b.lane = d.lane and b.key_id = d.key_id and b.state = 'stuck' and b.seq < d.seq))", schema_), arguments);
+  raise_aside_version(connection_, schema_, lane_id);
   return changed;
 }
 

@@ -37,11 +37,11 @@ class StuckAdmin {
   /// By lane and number, a page at a time; `visit` returns false to stop.
   void list(const Question& question, const std::function<bool(const StuckListing&)>& visit);
 
-  // In the caller's transaction, the lane's lock first. They return the numbers that they changed, and the owner looks.
+  // In the caller's transaction, the lane's lock first. They return the numbers that were not discarded before, and the owner looks.
   void lock(std::int32_t lane_id);
   /// Tried again now, with all of their keys, whose order they keep.
   std::vector<std::int64_t> retry(std::int32_t lane_id, const std::vector<std::int64_t>& numbers);
-  /// Not published any more, and forgotten but for their number and id. What was behind them is tried.
+  /// Not published any more, and forgotten but for their number and id. What was behind one that came first is tried.
   std::vector<std::int64_t> discard(std::int32_t lane_id, const std::vector<std::int64_t>& numbers);
 
  private:

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct StuckView {
   std::vector<std::int64_t> passed;  // numbers that published_seq has not reached
   std::vector<Key> keys;             // each once
   std::vector<std::string> waiting;  // topics with events that their owner tries again
+  std::int64_t version = 0;          // of what operators changed, or an older one
 };
 
 /// What a change by a lane's owner came to; `mine` false: the row is not its own any more, and nothing was changed.
@@ -47,8 +49,10 @@ class StuckStore {
   explicit StuckStore(std::string schema);
 
   StuckView load(Connection& c, std::int32_t lane, std::int64_t published_seq) const;
-  /// Copies them from the outbox. Again is the same. False: see StuckSettled::mine.
-  bool set_aside(Connection& c, const LaneState& row, const std::vector<EventAside>& events) const;
+  /// It is raised when an operator changes what is set aside.
+  std::int64_t version(Connection& c, std::int32_t lane) const;
+  /// Copies them from the outbox. Again is the same. Returns the topics of those that wait now, the others are behind a stuck one; nothing: see StuckSettled::mine.
+  std::optional<std::set<std::string>> set_aside(Connection& c, const LaneState& row, const std::vector<EventAside>& events) const;
   /// Those of the topic that wait, in order: at most `limit` and 8 MiB, but always one.
   std::vector<StoredEvent> due(Connection& c, std::int32_t lane, const std::string& topic, std::int64_t limit) const;
 
@@ -60,10 +64,9 @@ class StuckStore {
     bool own_fault = false;  // it went alone, and not its topic is refused: from now on an operator decides, of its key's others too
     std::string error;
   };
-  /// What became of a try: `acknowledged` are Kafka's now. `row` has the parked_version of the time when the events were read: an operator who
-  /// acted since may have had them tried again, and they are not to be stuck by an answer from before. `tried`: the keys of all that were. Again
-  /// is the same.
-  StuckSettled settle(Connection& c, const LaneState& row, const std::string& topic, const std::vector<std::int64_t>& acknowledged,
+  /// What became of a try: `acknowledged` are Kafka's now. `version`: of the time when the events were read. An operator who acted since may
+  /// have had them tried again, and they are not to be stuck by an answer from before. `tried`: the keys of all that were. Again is the same.
+  StuckSettled settle(Connection& c, const LaneState& row, std::int64_t version, const std::string& topic, const std::vector<std::int64_t>& acknowledged,
                       const std::vector<core::Uuid>& tried, const std::optional<Refused>& refused) const;
 
   /// Those of these lanes that are not discarded, by the lanes' topics.
@@ -71,7 +74,7 @@ class StuckStore {
 
  private:
   std::optional<std::int64_t> lock(Connection& c, const LaneState& row) const;
-  std::string passed_, keys_, keys_of_topic_, waiting_, lock_, copy_, spread_, due_, remove_, free_, refused_, topic_free_, count_;
+  std::string version_, passed_, keys_, keys_of_topic_, waiting_, lock_, copy_, spread_, copied_, due_, remove_, free_, refused_, topic_free_, count_;
 };
 
 }  // namespace deja::postgres

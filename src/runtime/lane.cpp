@@ -125,6 +125,7 @@ Next Lane::work(Worker& worker) {
     set_pause("paused by an operator: " + row_.pause_reason, "operator");
     return idle_step(worker);
   }
+  if (outbox_->too_many(held_back())) return idle_step(worker);
   if (drains_next()) return run_drain(worker);
   if (now < no_room_until_) return wake_for_parked(Next::at(no_room_until_));
   return load_batch() ? run_batch(worker) : wake_for_parked(idle_step(worker));

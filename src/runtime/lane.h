@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -125,6 +126,8 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   void fill_outbox(Worker& worker);
   void tend_outbox(Worker& worker, bool closing);
   void reload_aside(Worker& worker);
+  void know_aside(const postgres::StuckView& view);
+  std::set<std::string> held_back() const;
   void set_aside(Worker& worker);
   void settle_tried(Worker& worker);
   void try_again(Worker& worker);
@@ -240,7 +243,7 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
   struct FailedAttempt {
     core::Steady::time_point at;
     std::int64_t id = 0;  // the parked row's
-    std::string fingerprint;
+    std::string handler, fingerprint;
   };
   std::deque<FailedAttempt> failed_attempts_;  // within the flood guard's window
   std::uint64_t seen_trips_ = 0;               // of flood guards
@@ -259,11 +262,15 @@ class Lane final : public Task, public std::enable_shared_from_this<Lane> {
     std::uint32_t failures = 0;  // in a row
     core::Steady::time_point not_before{};
     std::int64_t page = 1;       // so many go together: one, while the one that is refused is looked for
+    std::int64_t most = 2'000;   // in a page: many small ones can be too large for one request
+    bool coming_back = false;    // Kafka took what was tried last
   };
   std::map<std::string, Aside> aside_;     // topics that have events which wait
   std::shared_ptr<Resending> tried_again_;
-  std::int64_t tried_version_ = 0;         // of what operators changed, when they were read
+  std::int64_t aside_version_ = 0;         // of what operators changed, when it was read last
+  std::int64_t tried_version_ = 0;         // the same, when what is tried was read
   bool aside_stale_ = false;               // an operator may have changed what there is
+  bool aside_in_doubt_ = false;            // whether what was to be set aside is in the table
   std::optional<core::Steady::time_point> waits_for_row_;  // since when another owner's transaction holds it
   bool look_for_witness_ = true;                           // not any more when it is known to be gone
 };

@@ -12,6 +12,7 @@ namespace {
 // Per lane. Beyond it events wait in the table, so that memory stays flat while Kafka is away.
 constexpr std::size_t max_entries = 20000, low_entries = 2000;
 constexpr std::size_t max_bytes = 16U << 20;
+constexpr std::size_t max_held_back = 1000, max_bytes_held_back = 4U << 20;
 }  // namespace
 
 LaneOutbox::LaneOutbox(Relay& relay, core::Metrics& metrics, const std::string& topic, std::string number_prefix, std::int64_t published_seq,
@@ -215,7 +216,24 @@ void LaneOutbox::look_who_follows() {
   }
 }
 
-std::vector<postgres::EventAside> LaneOutbox::to_set_aside(std::size_t limit) const {
+bool LaneOutbox::refused(const std::string& topic) const {
+  const std::lock_guard lock(mutex_);
+  return aside_.refused(topic);
+}
+
+bool LaneOutbox::too_many(const std::set<std::string>& held_back) const {
+  if (held_back.empty()) return false;
+  const std::lock_guard lock(mutex_);
+  std::size_t events = 0, bytes = 0;
+  for (const auto& entry : entries_)
+    if (entry.state == State::follows && held_back.contains(entry.event.topic)) {
+      ++events;
+      bytes += entry.event.size();
+    }
+  return events > max_held_back || bytes > max_bytes_held_back;
+}
+
+std::vector<postgres::EventAside> LaneOutbox::to_set_aside(std::size_t limit, const std::set<std::string>& held_back) const {
   const std::lock_guard lock(mutex_);
   std::vector<postgres::EventAside> found;
   if (to_set_aside_ == 0) return found;
@@ -224,6 +242,7 @@ std::vector<postgres::EventAside> LaneOutbox::to_set_aside(std::size_t limit) co
   for (const auto& entry : entries_) {
     if (entry.state == State::waiting || entry.state == State::sent) on_their_way.insert(entry.event.topic);
     if ((entry.state != State::refused && entry.state != State::follows) || on_their_way.contains(entry.event.topic)) continue;
+    if (entry.state == State::follows && held_back.contains(entry.event.topic)) continue;
     found.push_back({entry.seq, entry.event.topic, ids.key_id(entry.event), entry.refusal.error});
     if (found.size() == limit) break;
   }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -53,8 +54,12 @@ class LaneOutbox final : public kafka::DeliveryTarget, public std::enable_shared
   std::int64_t acknowledged() const;
   std::int64_t unpublished() const;
 
-  /// Events to set aside, the first ones in order, at most `limit`.
-  std::vector<postgres::EventAside> to_set_aside(std::size_t limit) const;
+  /// Events to set aside, the first ones in order, at most `limit`. What follows in the topics `held_back` is not among them.
+  std::vector<postgres::EventAside> to_set_aside(std::size_t limit, const std::set<std::string>& held_back) const;
+  /// So many follow in these topics that memory would fill with them.
+  bool too_many(const std::set<std::string>& held_back) const;
+  /// All events of the topic follow.
+  bool refused(const std::string& topic) const;
   /// They are in the table now.
   void set_aside(const std::vector<postgres::EventAside>& events);
   /// None of these keys is set aside any more. What follows them goes the usual way.

@@ -46,7 +46,7 @@ bool Lane::take_over(Worker& worker) {
   const auto aside = context_.stores.stuck.load(worker.connection(), row->id, row->published_seq);
   DEJA_FAILPOINT(after_aside_load);
   forget_aside();
-  for (const auto& topic : aside.waiting) aside_[topic];
+  know_aside(aside);
   auto outbox = std::make_shared<LaneOutbox>(relay_, context_.metrics, partition_.topic, core::event_number_prefix(context_.batch.group, row->id),
                                              row->published_seq, row->next_event_seq, aside,
                                              [lane = weak_from_this(), this] {

@@ -214,14 +214,13 @@ void Lane::reload_parked(Worker& worker) {
 // it is not done twice.
 void Lane::give_attempts_back(Worker& worker) {
   const auto trips = context_.floods.trips_so_far();
-  const auto trip = context_.floods.last_trip(spec_.name);
   std::map<std::int64_t, std::int32_t> attempts;  // by the row's id
-  if (trip)
-    std::erase_if(failed_attempts_, [&](const FailedAttempt& f) {
-      if (f.fingerprint != trip->fingerprint || f.at < trip->at - context_.floods.window()) return false;
-      ++attempts[f.id];
-      return true;
-    });
+  std::erase_if(failed_attempts_, [&](const FailedAttempt& f) {
+    const auto trip = context_.floods.last_trip(f.handler);
+    if (!trip || f.fingerprint != trip->fingerprint || f.at < trip->at - context_.floods.window()) return false;
+    ++attempts[f.id];
+    return true;
+  });
   seen_trips_ = trips;
   if (attempts.empty()) return;
   if (!context_.stores.parked.give_back(worker.connection(), row_, attempts)) throw Fenced();
@@ -261,7 +260,7 @@ void Lane::remember(const ParkedChanges& changes) {
   for (const auto id : changes.promoted) parked_.set_due(id, now);
   for (const auto ordering : changes.released) parked_.release(ordering);
   for (const auto& [ordering, offset] : changes.held) parked_.hold(ordering, offset);
-  for (const auto& [id, fingerprint] : changes.failed) failed_attempts_.push_back({now, id, fingerprint});
+  for (const auto& [id, fingerprint] : changes.failed) failed_attempts_.push_back({now, id, runs_->name, fingerprint});
   while (!failed_attempts_.empty() && (failed_attempts_.size() > most_failed_attempts || failed_attempts_.front().at < now - context_.floods.window())) failed_attempts_.pop_front();
   if (parked_.empty()) waits_for_budget_ = false;
   parked_records_ = static_cast<std::int64_t>(parked_.size());

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <exception>
 #include <set>
+#include <system_error>
 
 #include "core/events_aside.h"
 #include "failpoints/failpoint.h"
@@ -66,15 +67,34 @@ Resender::Resender(Settings settings, std::string client_id, core::Log& log)
 
 Resender::~Resender() { stop(); }
 
-void Resender::submit(std::shared_ptr<Resending> events) {
+void Resender::submit(const std::shared_ptr<Resending>& events) {
+  try {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    if (!running_) {
+      if (thread_.joinable()) thread_.join();  // it has ended
+      thread_ = std::thread([this] { run(); });
+      running_ = true;
+    }
+    queue_.push_back(events);
+    wake_.notify_all();
+    return;
+  } catch (const std::system_error& e) {
+    not_tried(*events, e);
+  }
+}
+
+// No threads or descriptors left: tried again later.
+void Resender::not_tried(Resending& events, const std::exception& error) {
+  log_.error("cannot make a producer; events that were set aside wait", {{"error", std::string(error.what())}});
+  events.done_ = true;
+  events.tell_();
+}
+
+void Resender::withdraw(const std::shared_ptr<Resending>& events) {
+  events->cancelled_ = true;
   const std::lock_guard lock(mutex_);
-  if (stopping_) return;
-  queue_.push_back(std::move(events));
-  wake_.notify_all();
-  if (running_) return;
-  if (thread_.joinable()) thread_.join();  // it has ended
-  running_ = true;
-  thread_ = std::thread([this] { run(); });
+  if (std::erase(queue_, events) > 0) events->done_ = true;
 }
 
 void Resender::stop() {
@@ -101,11 +121,11 @@ void Resender::run() {
     }
     try {
       if (!events->cancelled_) send(events);
-    } catch (const std::exception& e) {  // no threads or descriptors left: tried again
-      log_.error("cannot make a producer; events that were set aside wait", {{"error", std::string(e.what())}});
+      events->done_ = true;
+      events->tell_();
+    } catch (const std::exception& e) {
+      not_tried(*events, e);
     }
-    events->done_ = true;
-    events->tell_();
   }
   producer_.reset();
 }

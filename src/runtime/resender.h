@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -34,9 +35,6 @@ class Resending final : public kafka::DeliveryTarget {
   /// The first one refused, and why; of more than one event it may be another's fault. Nothing, although not all are acknowledged: Kafka
   /// did not answer.
   std::optional<std::pair<std::int64_t, kafka::Refusal>> refused() const;
-  /// Nobody waits for it any more.
-  void cancel() { cancelled_ = true; }
-
   void delivered(std::int64_t seq, std::uint64_t producer_generation, const std::optional<kafka::Refusal>& refusal) override;
 
  private:
@@ -65,12 +63,15 @@ class Resender {
   Resender(Settings settings, std::string client_id, core::Log& log);
   ~Resender();
 
-  void submit(std::shared_ptr<Resending> events);
+  void submit(const std::shared_ptr<Resending>& events);
+  /// Nobody waits for more of it: what did not begin is done, what is under way is in a moment, with what is acknowledged by then.
+  void withdraw(const std::shared_ptr<Resending>& events);
   /// What is under way ends with what is acknowledged until now; nothing is taken any more.
   void stop();
 
  private:
   void run();
+  void not_tried(Resending& events, const std::exception& error);
   void send(const std::shared_ptr<Resending>& events);
 
   Settings settings_;

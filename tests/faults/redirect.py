@@ -64,6 +64,19 @@ class WhenAnotherHandlerIsToRunThem(Replays):
         self.assertEqual(self.status(), {0: "open"})
         self.clean(program)
 
+    def test_it_is_paused_resumed_and_cancelled_like_a_replay(self):
+        program = self.begin()
+        self.put_values("a", "b")
+        self.await_dead(0, 1)
+        self.drain(program)
+        self.redirect("--all", "--to", SECOND)
+        number = str(self.rows("dlq", "actions")[0]["action_id"])
+        why = ("--reason", "the wrong handler", "--yes")
+        self.assertEqual([self.rows("dlq", what, number, *why)[0]["state"] for what in ("pause", "resume", "cancel")], ["paused", "running", "cancelled"])
+        self.assertEqual(self.status(), {0: "open", 1: "open"})
+        self.assertEqual(self.taken(), [])
+        self.clean()
+
     def test_one_whose_program_has_lost_the_handler_is_a_dead_letter_again(self):
         program = self.begin()
         self.put_values("a", "b")

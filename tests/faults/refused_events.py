@@ -1,11 +1,16 @@
 """E3, O2: events that Kafka refuses are set aside with those behind them, others pass, and none is lost, doubled or out of order."""
 
+import contextlib
+import itertools
 import json
+import os
+import threading
 
 from fault_sandbox import FaultTest, main, record, wait_until
+from kafka_wire import Cluster
 
 TOO_LARGE = {"max_message_bytes": 2000}
-ENOUGH = {"max_message_bytes": 100_000}
+ENOUGH = {"max_message_bytes": 1_048_588}
 BIG = "emit-big:5000"
 
 
@@ -43,10 +48,33 @@ class RefusedEvents(FaultTest):
         self.assertEqual(self.published(key), list(ids))
 
     def await_aside(self, *events):
-        wait_until(lambda: self.aside() == list(events), 60, f"{events} set aside, not {self.aside()}")
+        wait_until(lambda: self.aside() == list(events), 60, f"{events} set aside, not {self.aside()[:20]}")
 
     def await_marked(self, program):
         wait_until(lambda: all(row["unpublished"] == 0 for row in self.rows("outbox")), 60, "an outbox with nothing unpublished", program)
+
+    def waiting(self, state=None):
+        return self.database.value("select count(*) from deja.outbox_stuck" + (f" where state = '{state}'" if state else ""))
+
+    @contextlib.contextmanager
+    def feeding(self, one, first):
+        """Records without a pause: its lane never rests."""
+        enough, numbers = threading.Event(), itertools.count(first)
+
+        def feed():
+            cluster = Cluster(os.environ["DEJA_KAFKA"])
+            try:
+                while not enough.is_set():
+                    cluster.produce(self.records, 0, [one(n) for n in itertools.islice(numbers, 100)])
+            finally:
+                cluster.close()
+        thread = threading.Thread(target=feed)
+        thread.start()
+        try:
+            yield
+        finally:
+            enough.set()
+            thread.join()
 
     def finish_clean(self, program):
         self.await_marked(program)
@@ -107,6 +135,32 @@ class WhenAnEventIsTooLarge(RefusedEvents):
         self.assertEqual((report["events"], report["events_discarded"], report["missing"]), (3, 1, 0))
         self.assertIn("not set aside", self.deja("outbox", "retry", head["event_id"], "--reason", "r", "--yes")[2])
 
+    def test_O2_one_discarded_from_behind_lets_nothing_go(self):
+        program = self.begin()
+        self.put(record("c", "ok", 4, b"k"))
+        self.await_aside((2, "stuck"), (4, "stuck"), (5, "stuck"))
+        head, behind, _ = self.rows("outbox", "list")
+        self.change("discard", behind["event_id"].upper())
+        self.assertEqual(self.aside(), [(2, "stuck"), (4, "discarded"), (5, "stuck")])
+        self.change("discard", head["event_id"])
+        self.await_published(b"k", "a", "c")
+        self.await_aside((2, "discarded"), (4, "discarded"))
+        self.finish_clean(program)
+
+    def test_O2_a_key_comes_back_while_its_lane_never_rests(self):
+        program = self.begin()
+        with self.feeding(lambda n: record(f"r{n}", "ok", n, b"k"), 4):
+            wait_until(lambda: self.waiting("stuck") > 300, 60, "more that follows", program)
+            self.cluster.alter_topic(self.events, **ENOUGH)
+            self.change("retry", self.rows("outbox", "list")[0]["event_id"])
+            wait_until(lambda: self.waiting() == 0, 60, "nothing set aside", program)
+            since = self.consumed()
+            wait_until(lambda: self.consumed() > since + 500, 60, "more records", program)
+            self.assertEqual(self.waiting(), 0, "what comes later goes the usual way")
+        self.await_done([self.records], program)
+        self.finish_clean(program)
+        self.check()
+
     def test_O2_a_retry_that_is_refused_again_is_kept_in_its_order(self):
         program = self.begin()
         self.change("retry", "--all")
@@ -152,6 +206,24 @@ class WhenATopicMayNotBeWritten(RefusedEvents):
         wait_until(lambda: "after" in self.published(b"k1"), 60, "the next one the usual way", program)
         self.finish_clean(program)
         self.check(letters=1)
+
+    def test_O2_a_topic_comes_back_while_its_lane_never_rests(self):
+        """All that is emitted meanwhile follows the topic, and would keep it aside for ever."""
+        self.cluster.forbid_writes(self.events)
+        self.put(*(record(f"r{n}", "ok", n, b"k%d" % (n % 3)) for n in range(100)))
+        program = self.start({"flood.ratio": 1.0})
+        wait_until(lambda: len(self.aside()) == 100, 60, "all events of the topic set aside", program)
+        with self.feeding(lambda n: record(f"r{n}", "ok", n, b"k%d" % (n % 3)), 100):
+            wait_until(lambda: self.waiting() > 300, 60, "more that follows", program)
+            self.cluster.allow_writes(self.events)
+            wait_until(lambda: self.waiting() == 0, 60, "nothing set aside", program)
+            self.await_log(program, "events that were set aside are published")
+            since = self.consumed()
+            wait_until(lambda: self.consumed() > since + 500, 60, "more records", program)
+            self.assertEqual(self.waiting(), 0, "what comes later goes the usual way")
+        self.await_done([self.records], program)
+        self.finish_clean(program)
+        self.check()
 
     def test_O2_what_is_too_large_in_a_refused_topic_keeps_its_key_aside_when_the_topic_is_back(self):
         self.cluster.alter_topic(self.events, **TOO_LARGE)

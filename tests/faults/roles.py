@@ -53,7 +53,7 @@ THROUGH_THE_VIEW = ("outbox_0", "outbox_1", "outbox_2")
 EVENT = "lane seq event_id topic partition key value headers"
 WRITES = {
     ("INSERT", "audit_log"): "action group_id reason detail",
-    ("UPDATE", "lanes"): "owner_token batch_seq parked_version next_event_seq pause_reason paused_cause blocked_by dead_letter_at dead_letter_reason",
+    ("UPDATE", "lanes"): "owner_token batch_seq parked_version aside_version next_event_seq pause_reason paused_cause blocked_by dead_letter_at dead_letter_reason",
     ("UPDATE", "parked"): "next_at suspect wanted wanted_reason", ("DELETE", "parked"): None,
     ("INSERT", "dead_letters"): "group_id handler lane topic partition offset incarnation record_key value headers record_timestamp key digest ordering cause stage error fingerprint "
                                 "build attempts size action_id",

@@ -3,6 +3,7 @@
 #include <librdkafka/rdkafka_mock.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include "ops/prometheus_metrics.h"
 #include "runtime/lane_outbox.h"
 #include "runtime/relay.h"
+#include "runtime/resender.h"
 
 // The relay against a broker that answers with errors: librdkafka's own mock, which plays them on demand.
 
@@ -185,29 +187,64 @@ TEST_P(RefusedEvents, O2_RefusedAloneItIsToBeSetAsideWithThoseThatFollow) {
   outbox->committed(1, {keyed("a", 1), keyed("a", 2), keyed("b", 3)});
   outbox->pump();
 
-  ASSERT_TRUE(await([&] { return static_cast<std::int16_t>(outbox->to_set_aside(10).size()) == refused; })) << outbox->to_set_aside(10).size();
-  const auto refusals = outbox->to_set_aside(10);
+  ASSERT_TRUE(await([&] { return static_cast<std::int16_t>(outbox->to_set_aside(10, {}).size()) == refused; })) << outbox->to_set_aside(10, {}).size();
+  const auto refusals = outbox->to_set_aside(10, {});
   EXPECT_FALSE(refusals.front().error.empty());
   EXPECT_TRUE(refusals[1].error.empty()) << "it was not asked";
   EXPECT_EQ(outbox->acknowledged(), 0) << "nothing is passed before it is in the table";
-  EXPECT_EQ(numbers(outbox->to_set_aside(1)), std::vector<std::int64_t>{1});
+  EXPECT_EQ(numbers(outbox->to_set_aside(1, {})), std::vector<std::int64_t>{1});
   outbox->set_aside(refusals);
   ASSERT_TRUE(await([&] { return outbox->acknowledged() == 3; })) << outbox->acknowledged();
   EXPECT_TRUE(await([&] { return relay.trouble().empty(); })) << relay.trouble();
 
   outbox->committed(4, {keyed("a", 4), keyed("b", 5)});
   outbox->pump();
-  EXPECT_EQ(numbers(outbox->to_set_aside(10)), (refused == 3 ? std::vector<std::int64_t>{4, 5} : std::vector<std::int64_t>{4}));
+  EXPECT_EQ(numbers(outbox->to_set_aside(10, {})), (refused == 3 ? std::vector<std::int64_t>{4, 5} : std::vector<std::int64_t>{4}));
   outbox->released("out", {*refusals.front().key_id});
   outbox->released_topic("out", {});
   outbox->pump();
-  EXPECT_TRUE(outbox->to_set_aside(10).empty()) << "what is not in the table yet goes the usual way";
+  EXPECT_TRUE(outbox->to_set_aside(10, {}).empty()) << "what is not in the table yet goes the usual way";
   ASSERT_TRUE(await([&] { return outbox->acknowledged() == 5; })) << outbox->acknowledged();
   relay.stop();
   std::vector<int> found;
   for (const int n : published())
     if (std::find(found.begin(), found.end(), n) == found.end()) found.push_back(n);
   EXPECT_EQ(found, (refused == 3 ? std::vector<int>{4, 5} : std::vector<int>{3, 5, 4})) << "4 waited, and others did not wait for it";
+}
+
+class TriesAgain : public RelayFaults {};
+
+TEST_F(TriesAgain, O2_AMissingTopicIsAnAnswerAndNoSilence) {
+  Quiet log;
+  rd_kafka_mock_topic_set_error(cluster_.get(), "gone", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+  auto made = numbered(0, 1);
+  made.front().topic = "gone";
+  std::atomic<bool> told{false};
+  auto tried = std::make_shared<deja::runtime::Resending>("g/1/", "gone", std::vector<deja::postgres::StoredEvent>{{1, made.front()}}, [&] { told = true; });
+  deja::runtime::Resender resender({{"bootstrap.servers", brokers()}}, "relay-test", log);
+  resender.submit(tried);
+  ASSERT_TRUE(await([&] { return told.load(); }));
+  ASSERT_TRUE(tried->refused());
+  EXPECT_EQ(tried->refused()->second.fault, deja::kafka::Fault::topic) << tried->refused()->second.error;
+}
+
+TEST_F(TriesAgain, O2_WhatIsWithdrawnIsDoneAtOnceAndHoldsUpNoOther) {
+  Quiet log;
+  rd_kafka_mock_broker_push_request_error_rtts(cluster_.get(), 1, produce_request, 1, RD_KAFKA_RESP_ERR_NO_ERROR, 5'000);
+  auto made = numbered(0, 2);
+  std::atomic<int> told{0};
+  const auto try_of = [&](std::int64_t seq, const OutboundEvent& event) {
+    return std::make_shared<deja::runtime::Resending>("g/1/", "out", std::vector<deja::postgres::StoredEvent>{{seq, event}}, [&] { ++told; });
+  };
+  const auto slow = try_of(1, made[0]), queued = try_of(2, made[1]);
+  deja::runtime::Resender resender({{"bootstrap.servers", brokers()}, {"linger.ms", "0"}}, "relay-test", log);
+  resender.submit(slow);
+  resender.submit(queued);
+  resender.withdraw(queued);
+  EXPECT_TRUE(queued->done() || told > 0) << "it did not begin";
+  resender.withdraw(slow);
+  ASSERT_TRUE(await([&] { return slow->done() && queued->done(); }));
+  EXPECT_FALSE(slow->refused());
 }
 
 INSTANTIATE_TEST_SUITE_P(Errors, RefusedEvents,

@@ -243,7 +243,8 @@ class Outbox:
 
     def discarded(self, s, number):
         rows = put(s.rows, number, "d")
-        if self.discard_sets_followers_free:
+        behind_another = any(r == "s" and n < number and self.key(n) == self.key(number) for n, r in enumerate(rows, 1))
+        if self.discard_sets_followers_free and not behind_another:
             rows = tuple("w" if r == "s" and self.key(n) == self.key(number) else r for n, r in enumerate(rows, 1))
         on_its_way = number in s.kafka or any(number in q for q in s.late)
         for o in (s.owner, s.before):
