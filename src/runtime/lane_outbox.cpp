@@ -12,6 +12,7 @@ namespace {
 // Per lane. Beyond it events wait in the table, so that memory stays flat while Kafka is away.
 constexpr std::size_t max_entries = 20000, low_entries = 2000;
 constexpr std::size_t max_bytes = 16U << 20;
+constexpr auto limited_for = std::chrono::minutes(1);
 constexpr std::size_t max_held_back = 1000, max_bytes_held_back = 4U << 20;
 }  // namespace
 
@@ -94,7 +95,7 @@ bool LaneOutbox::pump() {
   bool any_refused = false;
   const bool done = relay_.with_producer([&](kafka::Producer& producer) {
     const std::lock_guard lock(mutex_);
-    while (!abandoned_ && unsent_ < entries_.size() && !(probing_ && in_flight_ > 0)) {
+    while (!abandoned_ && unsent_ < entries_.size() && in_flight_ < (probing_ ? 1 : at_once_)) {
       auto& entry = entries_[unsent_];
       if (entry.state != State::waiting) {
         ++unsent_;
@@ -153,8 +154,10 @@ void LaneOutbox::delivered(std::int64_t seq, std::uint64_t producer_generation, 
       refused(producer_generation, entry, *refusal);
       any_refused = entry.state == State::refused;
     } else {
-      released = in_flight_ == 1 && std::exchange(probing_, false);  // others in flight were sent before it was alone
-      --in_flight_;
+      if (--in_flight_ == 0) {  // others in flight were sent before it was alone
+        released = std::exchange(probing_, false) || at_once_ != no_limit;
+        widen();
+      }
       entry.state = State::done;
       published_.add();
       duration_.observe(std::chrono::duration<double>(core::Steady::now() - entry.handed).count());
@@ -178,12 +181,25 @@ void LaneOutbox::remove_done() {
   }
 }
 
+void LaneOutbox::widen() {
+  if (at_once_ == no_limit) return;
+  if (core::Steady::now() > limited_until_) at_once_ = most_at_once_ = no_limit;
+  else at_once_ = std::min(most_at_once_, at_once_ * 4);
+}
+
 // A broker refuses a whole request for one event in it, so that only one that went alone is known to be refused itself. The producer is
 // rebuilt each time: for what was behind it the guarantee of its order is gone.
 void LaneOutbox::refused(std::uint64_t generation, Entry& entry, const kafka::Refusal& refusal) {
   errors_.add();
   const bool aside = std::exchange(probing_, true) && in_flight_ == 1 && refusal.fault != kafka::Fault::producer;
-  if (aside) to_be_set_aside(entry, refusal);
+  if (aside) {
+    at_once_ = most_at_once_ = no_limit;
+    to_be_set_aside(entry, refusal);
+  } else if (in_flight_ > 1 && refusal.fault == kafka::Fault::event) {
+    at_once_ = 1;
+    most_at_once_ = in_flight_ / 2;
+    limited_until_ = core::Steady::now() + limited_for;
+  }
   relay_.failed(generation, entry.event.topic, refusal.error, aside);
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -94,6 +95,7 @@ class LaneOutbox final : public kafka::DeliveryTarget, public std::enable_shared
     kafka::Refusal refusal = {};
   };
   bool append(std::int64_t seq, core::OutboundEvent event);
+  void widen();
   void refused(std::uint64_t generation, Entry& entry, const kafka::Refusal& refusal);
   void to_be_set_aside(Entry& entry, const kafka::Refusal& refusal);
   bool any_left() const;
@@ -119,6 +121,11 @@ class LaneOutbox final : public kafka::DeliveryTarget, public std::enable_shared
   std::size_t to_set_aside_ = 0;
   bool abandoned_ = false;
   bool probing_ = false;  // an event was refused: it goes alone until Kafka takes it, so that nothing more overtakes it
+  // What is refused among others may be one of them, or all together be too large for one request: more and more are sent at a time, and for
+  // a while no more than half of those.
+  static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
+  std::size_t at_once_ = no_limit, most_at_once_ = no_limit;
+  core::Steady::time_point limited_until_{};
 };
 
 }  // namespace deja::runtime
