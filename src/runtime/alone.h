@@ -38,6 +38,10 @@ class Alone {
     }
     return Turn(*this, alone);
   }
+  int suspects_waiting() const {
+    const std::lock_guard lock(mutex_);
+    return waiting_;
+  }
 
  private:
   void leave(bool alone) {
@@ -49,7 +53,7 @@ class Alone {
     changed_.notify_all();
   }
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   int together_ = 0, waiting_ = 0;
   bool alone_ = false;

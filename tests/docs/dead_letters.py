@@ -184,7 +184,7 @@ class WhenThereAreDeadLetters(Runbook):
 
     def test_a_bad_deploy(self):
         (forecast,), (replay,), (actions, pause, resume), (failed, otherwise), (cancel,) = sections()["A bad deploy"]
-        total = 150  # at 20 a second there is time to look
+        total = 300  # at 20 a second there is time to look
         numbers = range(100, 100 + total)
         self.shut("a defect of this release", *(f"a-{n}" for n in numbers))
         self.produce(TOPIC, [payment(n) for n in numbers])

@@ -68,6 +68,8 @@ class WhenAnOperatorMovesTheGroup(LanesTest):
         self.assertIn("is running", words)
         self.await_consumed(program)
         self.assertEqual(self.dispositions(), before)
+        # counted when the reply of the commit is there
+        wait_until(lambda: self.scrape().sum("deja_duplicates_total") >= 8 + processed + dead, 60, "the counters", program)
         metrics = self.scrape()
         self.assertEqual(metrics.by("deja_duplicates_total", "cause"), {"producer": 8, "replay": processed, "redelivery": dead})
         self.assertEqual(metrics.sum("deja_records_total", disposition="processed"), processed)

@@ -20,7 +20,7 @@ class WhenRecordsAreParked(AuditSandbox):
         self.records, self.events = self.topic("probe", 1), self.topic("probe.events", 1)
         # so long that nothing is tried again by itself
         self.probe_settings = self.settings({"app.topics": [self.records], "app.events.topic": self.events, "retry.max.attempts": 5,
-                                             "retry.backoff.base.ms": 3_600_000, "retry.backoff.max.ms": 86_400_000, "retry.deadline.ms": 86_400_000 * 7})
+                                             "retry.backoff.base.ms": 86_400_000, "retry.backoff.max.ms": 86_400_000, "retry.deadline.ms": 86_400_000 * 7})
         self.path = self.write_settings("init.toml", self.probe_settings)
         self.prepare("--config", self.path)
         self.cluster.produce(self.records, 0, [

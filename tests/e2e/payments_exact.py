@@ -13,8 +13,8 @@ class WhenPaymentsAreSettled(PaymentsTest):
         program = self.start(self.payment_settings())
         self.await_done([TOPIC], program)
         # Gauges are sampled about once a second.
-        wait_until(lambda: self.scrape().sum("deja_outbox_unpublished_events") == 0 and self.scrape().sum("deja_consumer_lag_records") == 0,
-                   30, "the gauges of the outbox and of the lag to be 0", program)
+        wait_until(lambda: self.scrape().sum("deja_outbox_unpublished_events") == 0 and self.scrape().sum("deja_consumer_lag_records") == 0
+                   and self.scrape().by("deja_dependency_up", "dependency") == {"postgres": 1, "kafka": 1}, 30, "the gauges of the outbox and of the lag to be 0, and of dependencies to be 1", program)
         metrics = self.scrape()
         self.drain(program)
 
@@ -40,7 +40,6 @@ class WhenPaymentsAreSettled(PaymentsTest):
         self.assertEqual(metrics.sum("deja_attempts_total", result="rejected", **labels), causes["rejected"])
         self.assertEqual(metrics.sum("deja_outbox_published_total"), len(ledger) + len(dead))
         self.assertEqual(metrics.sum("deja_lanes_owned", topic=TOPIC), 4)
-        self.assertEqual(metrics.by("deja_dependency_up", "dependency"), {"postgres": 1, "kafka": 1})
 
         # What the recording rule deja:dedup_hit_ratio:rate5m divides.
         ratio = metrics.sum("deja_duplicates_total", cause="producer") / (

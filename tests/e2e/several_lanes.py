@@ -61,6 +61,8 @@ class WhenAPartitionHasSeveralLanes(PaymentsTest, AuditSandbox):
             before = self.passed()
             wait_until(lambda: self.passed() > before + dice.randrange(1500) or not feeder.is_alive(), 60, "some progress", program, every=0.01)
             program.kill()
+            wait_until(lambda: self.database.value("select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and application_name like 'deja%'") == 0,
+                       60, "the sessions of what was killed to end")  # one may commit yet
             self.audit_is_clean()
 
         # killed in mid-work: as they stand, no record may change its lane

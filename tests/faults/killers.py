@@ -143,7 +143,7 @@ class WhenARecordKillsTheProcess(KillerTest):
 
 
 class WhenAHandlerHangs(KillerTest):
-    HANG = {"handler.timeout.ms": 1000, "drain.timeout.ms": 1500}
+    HANG = {"handler.timeout.ms": 3000, "drain.timeout.ms": 1500}
 
     def test_D5_the_watchdog_names_it_and_the_lane_goes_on(self):
         sent = self.send_with("hang")

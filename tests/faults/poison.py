@@ -21,6 +21,7 @@ class WhenTheSameKeysComeAgainAndAgain(FaultTest):
                 self.cluster.produce(self.records, partition, batch)
         self.await_done([self.records], program, seconds=600)
         count = rounds * 2 * len(batch)
+        self.await_metric("deja_records_total", count, program, disposition="duplicate")  # counted when the reply of the commit is there
         metrics = self.scrape()
         spent, batches = cpu_seconds(program) - cpu, scrape_batches(self) - commits
         self.drain(program)

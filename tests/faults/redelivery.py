@@ -162,7 +162,7 @@ class WhenAHandlerFails(RedeliveryTest):
     def test_R5_records_without_a_key_do_not_wait_for_each_other(self):
         self.put(*(record(f"r{n}", "throw:1" if n % 2 else "ok", n, None) for n in range(40)))
         program = self.start(attempts(3, NEVER))
-        self.await_effects(20, program)
+        wait_until(lambda: self.next_offsets().get(0) == 40, 60, "all consumed", program)
         self.assertEqual(self.parked(), list(range(1, 40, 2)))
         self.assertEqual(self.parked("attempt"), [1] * 20)
         self.work_off(program)
@@ -272,7 +272,7 @@ class WhenAHandlerFails(RedeliveryTest):
                 records.append((key, script(f"r{n}-{do}", do, n), headers))
         self.put(*records)
         program = self.start(attempts(3, NEVER))
-        self.await_effects(1, program)  # of the second one without a key
+        wait_until(lambda: self.next_offsets().get(0) == len(records), 60, "all consumed", program)  # the second one without a key took effect
         self.assertEqual(len(self.parked()), 2 * len(keys) - 1)
         self.work_off(program)
         again = self.put(*records)  # all of them duplicates: their keys and digests are those of their first run
@@ -284,8 +284,8 @@ class WhenAHandlerFails(RedeliveryTest):
         self.assertEqual((self.letters(), self.effects()), (0, 2 * len(keys)))
 
     def test_R3_a_handler_that_is_too_slow_spends_its_attempts(self):
-        self.put(record("a0", "sleep:600", 0, b"a"), *(record(f"r{n}", "throw:1" if n % 3 == 0 else "ok", n, b"abc"[n % 3:n % 3 + 1]) for n in range(1, 20)))
-        program = self.start(attempts(3) | {"handler.timeout.ms": 300, "crash.max.starts": 100})
+        self.put(record("a0", "sleep:2500", 0, b"a"), *(record(f"r{n}", "throw:1" if n % 3 == 0 else "ok", n, b"abc"[n % 3:n % 3 + 1]) for n in range(1, 20)))
+        program = self.start(attempts(3) | {"handler.timeout.ms": 1500, "crash.max.starts": 100})
         self.await_done([self.records], program)
         self.drain(program)
         (letter,) = self.database.rows('select cause, attempts, "offset" as at, error from deja.dead_letters')

@@ -14,6 +14,9 @@ from sandbox import BIN
 ONE = {"retry.max.attempts": 1, "flood.ratio": 1.0}
 SWITCH = "insert into probe_switches values ('down', true) on conflict (name) do update set value = excluded.value"
 
+DAY = 86_400_000
+PATIENT = {"retry.backoff.base.ms": DAY, "retry.backoff.max.ms": DAY, "retry.deadline.ms": 7 * DAY}  # nothing comes due by itself
+
 
 class Replays(FaultTest):
     partitions = 1
@@ -157,7 +160,7 @@ class WhenDeadLettersAreReplayed(Replays):
 
     def test_D1_one_that_is_replayed_runs_before_a_parked_record_of_its_key(self):
         self.put(record("a0", "reject", 0), record("a1", "ok", 1))
-        program = self.start({"retry.max.attempts": 3, "retry.backoff.base.ms": 60_000, "retry.backoff.max.ms": 60_000})
+        program = self.start({"retry.max.attempts": 3} | PATIENT)
         self.await_made("a1")
         self.put(record("a2", "throw:1", 2), record("a3", "ok", 3))
         wait_until(lambda: len(self.rows("parked", "list")) == 2, 60, "two parked", program)
@@ -223,7 +226,7 @@ class WhenDeadLettersAreReplayed(Replays):
         self.put(*(record(f"a{n}", "throw:1", n, f"k{n}".encode()) for n in range(40)))
         program = self.start()
         self.await_dead(*range(40))
-        (row,) = self.replay("--all", "--rate", "5")
+        (row,) = self.replay("--all", "--rate", "1")
         number, why = str(row["action_id"]), ("--reason", "not now", "--yes")
         wait_until(lambda: len(self.made()) >= 3, 60, "some effects", program)
         (paused,) = self.rows("dlq", "pause", number, *why)
@@ -248,7 +251,7 @@ class WhenDeadLettersAreReplayed(Replays):
         program = self.start({"retry.max.attempts": 1})
         self.await_dead(0)
         self.drain(program)
-        program = self.start({"retry.max.attempts": 5, "retry.backoff.base.ms": 600_000, "retry.backoff.max.ms": 600_000}, log="patient")
+        program = self.start({"retry.max.attempts": 5} | PATIENT, log="patient")
         (row,) = self.replay("--all")
         wait_until(lambda: any(p["attempt"] == 2 for p in self.rows("parked", "list")), 60, "a failed attempt", program)
         self.put(record("a1", "ok", 2))
@@ -697,7 +700,7 @@ class WhenTheyComeFromElsewhere(Replays):
         self.assertEqual(self.letters(), [])
         self.drain(program)  # first, so that the patient one gets both
         self.put(record("b0", "ok", 0, b"k"), record("b1", "throw:1", 1, b"k"))
-        program = self.start({"retry.max.attempts": 2, "retry.backoff.base.ms": 600_000, "retry.backoff.max.ms": 600_000, "start.from": "latest"}, log="patient")
+        program = self.start({"retry.max.attempts": 2, "start.from": "latest"} | PATIENT, log="patient")
         wait_until(lambda: len(self.rows("parked", "list")) == 1, 60, "a parked record", program)
         lines = [json.dumps({"key": "k", "value": script(f"b{n}", do, n).decode(), "headers": [["Idempotency-Key", f"b{n}"]], "topic": self.records, "partition": 0, "offset": 3 + n}) for n, do in ((0, "ok"), (1, "throw:1"))]
         known = self.import_(self.file("known.jsonl", *lines), code=1)

@@ -41,9 +41,10 @@ class WhenManyRecordsFail(FaultTest):
                 self.assertLessEqual(after - before, FLOOR * WINDOW + RATIO * count + len(ports) * IN_ONE_DRAIN)
         spent = self.database.rows("select second, first_deliveries, redeliveries from deja.retry_budget order by 1")
         for row in spent:
-            window = [r for r in spent if row["second"] - WINDOW < r["second"] <= row["second"]]
-            allowed = RATIO * sum(r["first_deliveries"] for r in window) + FLOOR * WINDOW
-            self.assertLessEqual(sum(r["redeliveries"] for r in window), allowed, "in a window of ten seconds")
+            def within(seconds, column):
+                return sum(r[column] for r in spent if row["second"] - seconds < r["second"] <= row["second"])
+            # asked in one second, it may be written in the next
+            self.assertLessEqual(within(WINDOW, "redeliveries"), RATIO * within(WINDOW + 1, "first_deliveries") + FLOOR * WINDOW, "in a window of ten seconds")
         self.assertGreater(max(amplification for _, _, amplification in samples), 1)
         for program in programs:
             self.drain(program)

@@ -283,10 +283,12 @@ TEST_F(LaneRow, L10_OnlyASessionOfDejasOwnThatSitsIdleInItsTransactionIsEnded) {
   other.exec("rollback");
   ASSERT_TRUE(lanes_.begin(one_, row, to(5)));
   EXPECT_EQ(lanes_.end_idle_holder(two_, name_, std::chrono::hours(1)), 0);  // not for so long
-  auto working = std::async(std::launch::async, [&] { one_.exec("select pg_sleep(1)"); });
+  other.exec("select pg_advisory_lock(1)");
+  auto working = std::async(std::launch::async, [&] { one_.exec("select pg_advisory_xact_lock(1)"); });
   while (two_.exec("select 1 from pg_stat_activity where pid = " + std::to_string(one_.backend_pid()) + " and state = 'active'").empty()) {
   }
   EXPECT_EQ(lanes_.end_idle_holder(two_, name_, none), 0);  // it works
+  other.exec("select pg_advisory_unlock(1)");
   working.get();
   EXPECT_EQ(lanes_.end_idle_holder(two_, name_, none), one_.backend_pid());
   EXPECT_TRUE(lanes_.take_over(two_, name_));
