@@ -8,6 +8,7 @@ import threading
 
 from fault_sandbox import FaultTest, main, record, wait_until
 from kafka_wire import Cluster
+from postgres_session import Database
 
 TOO_LARGE = {"max_message_bytes": 2000}
 ENOUGH = {"max_message_bytes": 100_000}  # of a request too: a burst has to go in several
@@ -58,16 +59,19 @@ class RefusedEvents(FaultTest):
 
     @contextlib.contextmanager
     def feeding(self, one, first):
-        """Records without a pause: its lane never rests."""
+        """Records without a pause: its lane never rests, and always has some thousands to do."""
         enough, numbers = threading.Event(), itertools.count(first)
 
         def feed():
-            cluster = Cluster(os.environ["DEJA_KAFKA"])
+            cluster, database = Cluster(os.environ["DEJA_KAFKA"]), Database(self.postgres_url)
             try:
                 while not enough.is_set():
-                    cluster.produce(self.records, 0, [one(n) for n in itertools.islice(numbers, 100)])
+                    end = cluster.produce(self.records, 0, [one(n) for n in itertools.islice(numbers, 500)])
+                    while not enough.is_set() and end > database.value("select max(next_offset) from deja.lanes") + 3000:
+                        enough.wait(0.02)
             finally:
                 cluster.close()
+                database.close()
         thread = threading.Thread(target=feed)
         thread.start()
         try:
